@@ -1,0 +1,32 @@
+# Two commands for a newcomer: `make demo` and `make test`.
+PORT ?= 5000
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint screenshots
+demo: .venv/.installed
+	@APPLINKS_PORT=$(PORT) exec $(BIN)/python app.py demo
+
+test: .venv/.installed-for-tests
+	@$(BIN)/python tests/chromium.py
+	@$(BIN)/python -m pytest -n 2
+
+lint: .venv/.installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy applinks app.py
+
+screenshots: .venv/.installed-for-tests
+	@$(BIN)/python tests/chromium.py
+	@$(BIN)/python docs/screenshots.py
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.installed-for-tests: requirements.txt tests/requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@ .venv/.installed
