@@ -1,0 +1,148 @@
+"""Everything that touches cryptography, and nothing of ours.
+
+Secrets at rest are AES-256-GCM with a random 96-bit nonce; the associated data binds a ciphertext to its table, row
+and field, so that one moved elsewhere can't be opened. What we gave out ourselves is kept as a SHA-256 digest only.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidKey, InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_FORMAT = "1"
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+
+
+class UnreadableError(Exception):
+    """A ciphertext can't be opened with the keys that are here."""
+
+
+class BadKeysError(Exception):
+    """The text of a keys file isn't one; `str()` says why and never quotes a key."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a ciphertext lives; part of its associated data."""
+
+    table: str
+    row: str
+    field: str
+
+
+class KeyRing:
+    """Encryption keys, newest first: the first one writes, every one reads."""
+
+    def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
+        self._keys = dict(keys)
+        self._newest, self._newest_key = keys[0]
+
+    def __repr__(self) -> str:
+        return f"KeyRing({', '.join(self._keys)})"
+
+    @classmethod
+    def parse(cls, text: str) -> "KeyRing":
+        """Read lines of `<key id>:<32 bytes in base64>`.
+
+        Raises BadKeysError.
+        """
+        keys: list[tuple[str, bytes]] = []
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line.strip():
+                continue
+            key_id, _, encoded = line.strip().partition(":")
+            try:
+                key = base64.b64decode(encoded, validate=True)
+            except binascii.Error:
+                raise BadKeysError(f"line {number} isn't base64") from None
+            if len(key) != _KEY_BYTES or not key_id.isalnum() or key_id in dict(keys):
+                raise BadKeysError(f"line {number} isn't a new key ID, a colon and {_KEY_BYTES} bytes in base64")
+            keys.append((key_id, key))
+        if not keys:
+            raise BadKeysError("it holds no key")
+        return cls(keys)
+
+    def seal(self, plaintext: str, place: Place) -> str:
+        """Encrypt under the newest key, bound to `place`."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = AESGCM(self._newest_key).encrypt(nonce, plaintext.encode(), _associated(place, self._newest))
+        return f"{_FORMAT}.{self._newest}.{base64.b64encode(nonce + sealed).decode()}"
+
+    def open(self, ciphertext: str, place: Place) -> str:
+        """Decrypt what `seal` made for the same place.
+
+        Raises UnreadableError.
+        """
+        form, _, rest = ciphertext.partition(".")
+        key_id, _, encoded = rest.partition(".")
+        if form != _FORMAT or key_id not in self._keys:
+            raise UnreadableError("no key for this ciphertext")
+        try:
+            raw = base64.b64decode(encoded, validate=True)
+            opened = AESGCM(self._keys[key_id]).decrypt(
+                raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _associated(place, key_id)
+            )
+        except (InvalidTag, ValueError):
+            raise UnreadableError("the ciphertext doesn't belong here or was changed") from None
+        return opened.decode()
+
+    def derive(self, purpose: str) -> bytes:
+        """A 256-bit key for one purpose only (RFC 5869), from the newest key."""
+        return HKDF(SHA256(), _KEY_BYTES, None, b"applinks/" + purpose.encode()).derive(self._newest_key)
+
+
+def _associated(place: Place, key_id: str) -> bytes:
+    return "\x1f".join(("applinks", _FORMAT, place.table, place.row, place.field, key_id)).encode()
+
+
+def new_keys_text() -> str:
+    """The text of a new keys file, holding one random key."""
+    return f"{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}\n"
+
+
+def new_token() -> str:
+    """256 random bits as 43 characters of base64url: states, codes, tokens, session IDs."""
+    return secrets.token_urlsafe(32)
+
+
+def new_id() -> str:
+    """128 random bits as 32 hexadecimal digits: the ID of a row that a URL may name."""
+    return secrets.token_hex(16)
+
+
+def digest(token: str) -> str:
+    """SHA-256 of one of our own random tokens, for storing and finding it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def same(one: str, other: str) -> bool:
+    """Compare without telling by the time it takes."""
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def hash_password(password: str) -> str:
+    """Argon2id (RFC 9106) with 64 MiB, three passes and four lanes, as a PHC string."""
+    return _argon2id().derive_phc_encoded(password.encode())
+
+
+def password_matches(password: str, hashed: str) -> bool:
+    """Whether `password` gives `hashed`; takes as long when it doesn't."""
+    try:
+        Argon2id.verify_phc_encoded(password.encode(), hashed)
+    except (InvalidKey, ValueError):
+        return False
+    return True
+
+
+def _argon2id() -> Argon2id:
+    return Argon2id(salt=secrets.token_bytes(16), length=32, iterations=3, lanes=4, memory_cost=64 * 1024)

@@ -1,0 +1,62 @@
+"""The few errors that a person sees: each has a status and a plain sentence that says what to do."""
+
+
+class AppError(Exception):
+    """Something a person has to be told. `str()` of it is the sentence; it never holds a secret.
+
+    `status` is the HTTP status of the page that shows it, `title` that page's heading.
+    """
+
+    status = 400
+    title = "This request can't be done"
+
+
+class NotFoundError(AppError):
+    """What was asked for isn't there, or not any more."""
+
+    status = 404
+    title = "Page not found"
+
+
+class ConflictError(AppError):
+    """What was asked for contradicts what somebody else has just stored."""
+
+    status = 409
+    title = "Somebody was quicker"
+
+
+class BusyError(AppError):
+    """Too much is under way. `retry_after` is in seconds."""
+
+    status = 503
+    title = "Applinks is busy"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ThrottledError(BusyError):
+    """Guessing is slowed; `retry_after` is in seconds."""
+
+    status = 429
+    title = "Too many tries"
+
+
+class InvalidFieldError(AppError):
+    """One field can't be accepted; `field` is its name in the form and in JSON."""
+
+    status = 422
+    title = "A field needs your attention"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class StartRefusedError(Exception):
+    """The program must not start. `str()` is the one line for the console, `exit_status` the process's."""
+
+    def __init__(self, message: str, exit_status: int = 2) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status

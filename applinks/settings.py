@@ -1,0 +1,151 @@
+"""Settings: read once from the environment, typed, and loud when wrong."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from applinks.errors import StartRefusedError
+
+Network = IPv4Network | IPv6Network
+
+_NAMES = {
+    "APPLINKS_BASE_URL",
+    "APPLINKS_HOST",
+    "APPLINKS_PORT",
+    "APPLINKS_DATA_DIR",
+    "APPLINKS_KEYS_FILE",
+    "APPLINKS_ALLOWED_NETWORKS",
+    "APPLINKS_TRUSTED_PROXIES",
+}
+_DANGEROUS = (
+    "OAUTHLIB_INSECURE_TRANSPORT",
+    "OAUTHLIB_RELAX_TOKEN_SCOPE",
+    "OAUTHLIB_IGNORE_SCOPE_CHANGE",
+    "FLASK_DEBUG",
+)
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator decided. `base_url` has no slash at its end."""
+
+    base_url: str
+    host: str
+    port: int
+    data_dir: Path
+    keys_file: Path
+    allowed_networks: tuple[Network, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+    demo: bool = False
+
+    @property
+    def https(self) -> bool:
+        return self.base_url.startswith("https:")
+
+    @property
+    def authority(self) -> str:
+        """Host and port of the base URL, as a browser sends them in `Host`."""
+        return urlsplit(self.base_url).netloc
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the base URL is an address of this machine alone."""
+        return is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @property
+    def database_file(self) -> Path:
+        return self.data_dir / "applinks.sqlite3"
+
+    @property
+    def cookie_name(self) -> str:
+        """Cookies ignore ports, so on loopback the port is in the name."""
+        return "__Host-applinks" if self.https else f"applinks-{urlsplit(self.base_url).port or 80}"
+
+
+def read_settings(environ: Mapping[str, str], *, demo: bool = False) -> Settings:
+    """Settings from an environment; the demo keeps its data in a folder of its own.
+
+    Raises StartRefusedError, naming the variable and what it should be.
+    """
+    for name in _DANGEROUS:
+        if environ.get(name):
+            raise StartRefusedError(f"{name} is set: it switches a protection off. Unset it and start again.")
+    unknown = sorted(name for name in environ if name.startswith("APPLINKS_") and name not in _NAMES)
+    if unknown:
+        raise StartRefusedError(f"{unknown[0]} is no setting of Applinks. Known: {', '.join(sorted(_NAMES))}.")
+    port = _port(environ.get("APPLINKS_PORT") or "5000")
+    data_dir = Path(environ.get("APPLINKS_DATA_DIR") or ("data/demo" if demo else "data")).absolute()
+    keys_file = environ.get("APPLINKS_KEYS_FILE")
+    return Settings(
+        base_url=_base_url(environ.get("APPLINKS_BASE_URL") or f"http://127.0.0.1:{port}"),
+        host=environ.get("APPLINKS_HOST") or "127.0.0.1",
+        port=port,
+        data_dir=data_dir,
+        keys_file=Path(keys_file).absolute() if keys_file else data_dir / "keys",
+        allowed_networks=_networks("APPLINKS_ALLOWED_NETWORKS", environ),
+        trusted_proxies=_networks("APPLINKS_TRUSTED_PROXIES", environ),
+        demo=demo,
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host as written, without brackets, is this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise StartRefusedError(f"APPLINKS_PORT is {text!r}: it must be a number from 1 to 65535.")
+    return int(text)
+
+
+def _base_url(text: str) -> str:
+    wrong = (
+        f"APPLINKS_BASE_URL is {text!r}: it must look like https://applinks.example.com, with nothing after the host."
+    )
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise StartRefusedError(wrong) from None
+    host = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc
+    if (
+        parts.scheme not in ("http", "https")
+        or not _HOST.fullmatch(host)
+        or text.rstrip("/") != text[: len(_origin(text))]
+    ):
+        raise StartRefusedError(wrong)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise StartRefusedError(
+            f"APPLINKS_BASE_URL is {text!r}: plain http is for this machine alone. Use https, behind a proxy if need be."
+        )
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _networks(name: str, environ: Mapping[str, str]) -> tuple[Network, ...]:
+    networks = []
+    for text in re.split(r"[,\s]+", environ.get(name, "").strip()):
+        if not text:
+            continue
+        try:
+            networks.append(ip_network(text))
+        except ValueError:
+            raise StartRefusedError(
+                f"{name} holds {text!r}: write networks like 10.1.0.0/16, split by commas."
+            ) from None
+    return tuple(networks)
