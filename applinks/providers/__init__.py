@@ -1,0 +1,22 @@
+"""The catalogue: every provider there is a drawer for, by its key."""
+
+from collections.abc import Mapping
+
+from applinks.providers.custom import CUSTOM
+from applinks.providers.google import GOOGLE
+from applinks.providers.microsoft import MICROSOFT, is_tenant
+from applinks.providers.profile import ClientAuthentication, Provider, ProviderProfile, Scope
+
+Catalogue = Mapping[str, Provider]
+
+CATALOGUE: Catalogue = {provider.key: provider for provider in (GOOGLE, MICROSOFT, CUSTOM)}
+
+__all__ = [
+    "CATALOGUE",
+    "Catalogue",
+    "ClientAuthentication",
+    "Provider",
+    "ProviderProfile",
+    "Scope",
+    "is_tenant",
+]
