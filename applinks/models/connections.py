@@ -1,0 +1,89 @@
+"""Connections: one account's grant under an outgoing link, the flow that makes one, and what happened to it."""
+
+from enum import StrEnum
+
+from peewee import AutoField, BigIntegerField, ForeignKeyField, IntegerField, TextField
+
+from applinks.models.administrators import Administrator, SignInSession
+from applinks.models.base import Table
+from applinks.models.links import ApplicationLink
+
+
+class State(StrEnum):
+    """A connection's states, worst first."""
+
+    UNREADABLE = "unreadable"
+    CHECK_SETTINGS = "check_settings"
+    RECONNECT_NEEDED = "reconnect_needed"
+    RETRYING = "retrying"
+    EXPIRING = "expiring"
+    DISCONNECTED = "disconnected"
+    CONNECTED = "connected"
+
+
+REFRESHED_STATES = (State.CONNECTED, State.RETRYING)
+
+
+class Connection(Table):
+    """`generation` grows with every change of tokens. `next_attempt_at` is when the refresher acts, None for never.
+
+    `words` explain the state: the provider's own, or ours.
+    """
+
+    link_id: str
+    id = TextField(primary_key=True)
+    link = ForeignKeyField(ApplicationLink, on_delete="CASCADE", backref="connections")
+    label = TextField()
+    state = TextField(default=State.DISCONNECTED)
+    words = TextField(default="")
+    account = TextField(default="")
+    scopes_asked = TextField(default="")
+    scopes_granted = TextField(default="")
+    access_token_enc = TextField(default="")
+    refresh_token_enc = TextField(default="")
+    expires_at = BigIntegerField(null=True)
+    connected_at = BigIntegerField(null=True)
+    refreshed_at = BigIntegerField(null=True)
+    next_attempt_at = BigIntegerField(null=True, index=True)
+    failures = IntegerField(default=0)
+    generation = IntegerField(default=0)
+    lease_owner = TextField(default="")
+    lease_until = BigIntegerField(default=0)
+    created_at = BigIntegerField()
+
+    class Meta:
+        indexes = ((("link", "label"), True),)
+
+
+class AuthorizationFlow(Table):
+    """One pending dance, found by the digest of its state and spent once; it pins what it was begun with."""
+
+    link_id: str
+    administrator_id: str
+    session_id: str
+    state_digest = TextField(primary_key=True)
+    link = ForeignKeyField(ApplicationLink, on_delete="CASCADE")
+    label = TextField()
+    administrator = ForeignKeyField(Administrator, on_delete="CASCADE")
+    session = ForeignKeyField(SignInSession, on_delete="CASCADE")
+    authorization_endpoint = TextField()
+    token_endpoint = TextField()
+    client_id = TextField()
+    redirect_uri = TextField()
+    scopes = TextField()
+    code_verifier_enc = TextField()
+    created_at = BigIntegerField()
+    expires_at = BigIntegerField()
+    spent_at = BigIntegerField(null=True)
+
+
+class Event(Table):
+    """A line of a link's history. `actor` is an administrator's name, or empty for Applinks itself."""
+
+    id = AutoField()
+    link = ForeignKeyField(ApplicationLink, on_delete="CASCADE", backref="events")
+    label = TextField(default="")
+    what = TextField()
+    words = TextField(default="")
+    actor = TextField(default="")
+    at = BigIntegerField()

@@ -1,0 +1,46 @@
+"""Application links in both directions."""
+
+from peewee import BigIntegerField, ForeignKeyField, IntegerField, TextField
+
+from applinks.models.base import Table
+
+OUTGOING = "outgoing"
+INCOMING = "incoming"
+
+
+class ApplicationLink(Table):
+    """What the list shows. `version` counts edits; `name_key` makes names unique as people read them."""
+
+    id = TextField(primary_key=True)
+    slug = TextField(unique=True)
+    name = TextField()
+    name_key = TextField(unique=True)
+    direction = TextField()
+    version = IntegerField(default=1)
+    created_at = BigIntegerField()
+    updated_at = BigIntegerField()
+
+
+class OutgoingLink(Table):
+    """We are the client. `differences` is JSON: what this link adds to its provider's drawer."""
+
+    link_id: str
+    link = ForeignKeyField(ApplicationLink, primary_key=True, on_delete="CASCADE", backref="outgoing")
+    provider = TextField()
+    differences = TextField()
+    client_id = TextField()
+    client_secret_enc = TextField()
+    client_secret_set_at = BigIntegerField()
+    scopes = TextField()
+
+
+class IncomingLink(Table):
+    """An external application is a client of ours. `redirect_uris` has one a line; lives are in seconds."""
+
+    link_id: str
+    link = ForeignKeyField(ApplicationLink, primary_key=True, on_delete="CASCADE", backref="incoming")
+    client_id = TextField(unique=True)
+    client_secret_digest = TextField()
+    redirect_uris = TextField()
+    scopes = TextField()
+    access_token_life = IntegerField()
