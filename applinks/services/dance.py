@@ -1,0 +1,216 @@
+"""The authorization code grant, from *Connect* to a stored grant (RFC 6749 §4.1 with RFC 7636).
+
+A flow is a row: found by the digest of its state, bound to link, administrator and browser session, pinned to the
+endpoints it was begun with, alive for ten minutes, and spent before it is judged.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from applinks.crypto import UnreadableError, digest, new_id, new_token
+from applinks.errors import AppError
+from applinks.models import AuthorizationFlow, Connection, SignInSession, database
+from applinks.oauth.answers import Away, Granted, Nonsense, Refused, safe_text
+from applinks.oauth.client import AddressRefused, Answer, ClientCredentials, OAuthClient, authorization_url
+from applinks.services import history
+from applinks.services.links import Links, Outgoing
+from applinks.services.vault import Vault
+
+FLOW_SECONDS = 600
+FLOWS_OF_ONE = 10
+FLOWS_OF_ALL = 200
+CODE_LENGTH = 4096
+
+_CODE = re.compile(r"[\x20-\x7e]+")
+
+
+class NotConnectedError(AppError):
+    """A dance that ended without a grant; `slug` and `label` say what to connect again, empty where nobody knows."""
+
+    title = "The account was not connected"
+
+    def __init__(self, message: str, *, slug: str = "", label: str = "", words: str = "") -> None:
+        super().__init__(message)
+        self.slug = slug
+        self.label = label
+        self.words = words
+
+
+class Dance:
+    def __init__(self, links: Links, vault: Vault, client: OAuthClient, clock: Callable[[], float]) -> None:
+        self._links = links
+        self._vault = vault
+        self._client = client
+        self._clock = clock
+
+    def begin(self, outgoing: Outgoing, label: str, session: SignInSession) -> str:
+        """Write a flow for one browser session and return the URL that asks for consent."""
+        now = int(self._clock())
+        state, verifier = new_token(), new_token()
+        stored, profile = outgoing.stored, outgoing.profile
+        with database.atomic():
+            _forget_flows(session.administrator_id, now)
+            AuthorizationFlow.create(
+                state_digest=digest(state),
+                link=outgoing.link.id,
+                label=label,
+                administrator=session.administrator_id,
+                session=session.id_digest,
+                authorization_endpoint=profile.authorization_endpoint,
+                token_endpoint=profile.token_endpoint,
+                client_id=stored.client_id,
+                redirect_uri=outgoing.redirect_uri,
+                scopes=stored.scopes,
+                code_verifier_enc=self._vault.seal_code_verifier(digest(state), verifier),
+                created_at=now,
+                expires_at=now + FLOW_SECONDS,
+            )
+        return authorization_url(
+            profile,
+            stored.client_id,
+            redirect_uri=outgoing.redirect_uri,
+            scopes=stored.scopes,
+            state=state,
+            code_verifier=verifier,
+        )
+
+    def complete(
+        self, slug: str, parameters: Mapping[str, str], session: SignInSession | None, actor: str
+    ) -> Connection:
+        """Take a callback's parameters, each given once, and store what the provider grants.
+
+        Raises NotConnectedError; the token endpoint is asked only when nothing is wrong with the callback itself.
+        """
+        outgoing = self._links.outgoing(slug)
+        flow = self._spend(outgoing, parameters.get("state", ""), session)
+        label = flow.label
+        if parameters.get("error"):
+            code, words = safe_text(parameters["error"], 64), safe_text(parameters.get("error_description", ""))
+            self._failed(outgoing, flow, _refusal(code), f"{code}: {words}" if words else code, actor)
+        code = parameters.get("code", "")
+        if not _CODE.fullmatch(code) or len(code) > CODE_LENGTH:
+            self._failed(outgoing, flow, "The provider's answer holds no usable authorization code.", "", actor)
+        if _pinned(flow) != _pins(outgoing):
+            raise NotConnectedError(
+                "The link's settings were changed while you were at the provider, so its answer was not used.",
+                slug=slug,
+                label=label,
+            )
+        sent_at = int(self._clock())
+        answer = self._exchange(outgoing, flow, code)
+        if not isinstance(answer, Granted):
+            self._failed(outgoing, flow, *_explained(answer), actor)
+        connection = self._store(outgoing, flow, answer, sent_at, actor)
+        # Only now: a grant that is stored can't be lost to a slow userinfo endpoint.
+        connection.account = self._client.account(outgoing.profile, answer.access_token) or ""
+        connection.save(only=[Connection.account])
+        return connection
+
+    def _spend(self, outgoing: Outgoing, state: str, session: SignInSession | None) -> AuthorizationFlow:
+        """Spend the flow of a state, then judge it; a flow that isn't for this link and browser is lost for good."""
+        slug, now = outgoing.link.slug, int(self._clock())
+        by_state = AuthorizationFlow.state_digest == digest(state)
+        unspent = AuthorizationFlow.spent_at.is_null()
+        won = AuthorizationFlow.update(spent_at=now).where(by_state & unspent).execute() == 1
+        flow = AuthorizationFlow.get_or_none(by_state)
+        if flow is None:
+            raise NotConnectedError("This answer belongs to no connection that was begun here.", slug=slug)
+        if flow.link_id != outgoing.link.id or session is None or flow.session_id != session.id_digest:
+            raise NotConnectedError(
+                "This answer belongs to a connection that was begun in another browser session.", slug=slug
+            )
+        if not won:
+            raise NotConnectedError("This answer was used already. It counts once.", slug=slug, label=flow.label)
+        if flow.expires_at <= now:
+            raise NotConnectedError(
+                "The answer came too late: more than ten minutes after Connect.", slug=slug, label=flow.label
+            )
+        return flow
+
+    def _exchange(self, outgoing: Outgoing, flow: AuthorizationFlow, code: str) -> Answer:
+        try:
+            secret = self._vault.client_secret(outgoing.stored)
+            verifier = self._vault.code_verifier(flow)
+        except UnreadableError:
+            return Nonsense("The stored client secret can't be opened with the keys that Applinks has.")
+        return self._client.exchange(
+            outgoing.profile,
+            ClientCredentials(outgoing.stored.client_id, secret),
+            code=code,
+            redirect_uri=flow.redirect_uri,
+            code_verifier=verifier,
+        )
+
+    def _store(
+        self, outgoing: Outgoing, flow: AuthorizationFlow, granted: Granted, sent_at: int, actor: str
+    ) -> Connection:
+        link, label = outgoing.link, flow.label
+        with database.atomic():
+            if _pinned(flow) != _pins(self._links.outgoing(link.slug)):
+                raise NotConnectedError("The link's settings were changed meanwhile.", slug=link.slug, label=label)
+            connection = Connection.get_or_none(Connection.link == link.id, Connection.label == label)
+            if connection is None:
+                connection = Connection.create(id=new_id(), link=link.id, label=label, created_at=sent_at)
+            what = "reconnected" if connection.connected_at else "connected"
+            # A new consent brings a new grant: what the old one left behind must not be refreshed with it.
+            connection.refresh_token_enc = ""
+            connection.connected_at = sent_at
+            connection.scopes_asked = flow.scopes
+            connection.scopes_granted = flow.scopes
+            connection.save()
+            self._vault.store(connection, granted, sent_at=sent_at)
+            history.record(link.id, what, at=sent_at, label=label, actor=actor)
+        return Connection.get_by_id(connection.id)
+
+    def _failed(self, outgoing: Outgoing, flow: AuthorizationFlow, message: str, words: str, actor: str) -> NoReturn:
+        link = outgoing.link
+        history.record(
+            link.id, "not connected", at=int(self._clock()), label=flow.label, words=words or message, actor=actor
+        )
+        raise NotConnectedError(message, slug=link.slug, label=flow.label, words=words)
+
+
+def _pins(outgoing: Outgoing) -> tuple[str, ...]:
+    profile = outgoing.profile
+    return (
+        profile.authorization_endpoint,
+        profile.token_endpoint,
+        outgoing.stored.client_id,
+        outgoing.redirect_uri,
+    )
+
+
+def _pinned(flow: AuthorizationFlow) -> tuple[str, ...]:
+    return (flow.authorization_endpoint, flow.token_endpoint, flow.client_id, flow.redirect_uri)
+
+
+def _forget_flows(administrator_id: str, now: int) -> None:
+    """Drop flows that are over, and the oldest where too many are pending."""
+    AuthorizationFlow.delete().where(AuthorizationFlow.expires_at < now - FLOW_SECONDS).execute()
+    for whose, most in (
+        (AuthorizationFlow.administrator == administrator_id, FLOWS_OF_ONE),
+        (AuthorizationFlow.created_at >= 0, FLOWS_OF_ALL),
+    ):
+        newest_first = AuthorizationFlow.created_at.desc(), AuthorizationFlow.state_digest
+        over = AuthorizationFlow.select().where(whose).order_by(*newest_first).offset(most - 1)
+        digests = [flow.state_digest for flow in over]
+        AuthorizationFlow.delete().where(AuthorizationFlow.state_digest.in_(digests)).execute()
+
+
+def _refusal(code: str) -> str:
+    if code == "access_denied":
+        return "Access was denied at the provider. To connect the account, allow it there."
+    return "The provider refused to give access."
+
+
+def _explained(answer: Refused | Away | Nonsense | AddressRefused) -> tuple[str, str]:
+    """Our sentence and the provider's own words."""
+    if isinstance(answer, Refused):
+        words = f"{answer.code}: {answer.words}" if answer.words else answer.code
+        if answer.code in ("invalid_client", "unauthorized_client"):
+            return "The provider refused the client ID or the client secret. Check them with Edit.", words
+        return "The provider refused to exchange its code for a token.", words
+    if isinstance(answer, Away):
+        return f"{answer.words} Nothing is wrong with the link's settings: connect again in a while.", ""
+    return answer.words, ""

@@ -1,0 +1,282 @@
+"""Application links: what every door (pages now, programs later) does with them."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from applinks.crypto import new_id
+from applinks.errors import ConflictError, InvalidFieldError, NotFoundError
+from applinks.models import (
+    INCOMING,
+    OUTGOING,
+    ApplicationLink,
+    Connection,
+    IncomingLink,
+    OutgoingLink,
+    State,
+    database,
+)
+from applinks.oauth.registration import ClientRegistration, name_key, slug_of
+from applinks.providers import Catalogue, Provider, ProviderProfile
+from applinks.services import history
+from applinks.services.vault import Vault
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_RESERVED_SLUGS = frozenset(("new",))
+_WORST_FIRST = list(State)
+
+
+@dataclass(frozen=True)
+class LinkRow:
+    """One row of the list; `connection` is the one in the worst state, None without any."""
+
+    link: ApplicationLink
+    provider: str
+    state: State | None
+    connection: Connection | None
+    connections: int
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """An outgoing link with all that belongs to it."""
+
+    link: ApplicationLink
+    stored: OutgoingLink
+    provider: Provider
+    differences: dict[str, str]
+    profile: ProviderProfile
+    redirect_uri: str
+    connections: list[Connection]
+
+
+class Links:
+    def __init__(self, vault: Vault, catalogue: Catalogue, base_url: str, clock: Callable[[], float]) -> None:
+        self._vault = vault
+        self._catalogue = catalogue
+        self._base_url = base_url
+        self._clock = clock
+
+    def redirect_uri(self, link_id: str) -> str:
+        """The redirection endpoint of one link (RFC 6749 §3.1.2): base URL and ID alone decide it."""
+        return f"{self._base_url}/oauth/callback/{link_id}"
+
+    def overview(self) -> list[LinkRow]:
+        """Every link in both directions, by name."""
+        connections: dict[str, list[Connection]] = {}
+        for connection in Connection.select().order_by(Connection.label):
+            connections.setdefault(connection.link_id, []).append(connection)
+        providers = {row.link_id: row.provider for row in OutgoingLink.select(OutgoingLink.link, OutgoingLink.provider)}
+        links = ApplicationLink.select().order_by(ApplicationLink.name_key)
+        return [self._row(link, providers.get(link.id, ""), connections.get(link.id, [])) for link in links]
+
+    def _row(self, link: ApplicationLink, provider: str, connections: list[Connection]) -> LinkRow:
+        worst = min(connections, key=lambda row: _WORST_FIRST.index(State(row.state)), default=None)
+        state = None if link.direction == INCOMING else State(worst.state) if worst else State.DISCONNECTED
+        name = self._catalogue[provider].name if provider in self._catalogue else ""
+        return LinkRow(link, name, state, worst, len(connections))
+
+    def find(self, slug: str) -> ApplicationLink:
+        """Raises NotFoundError."""
+        link = ApplicationLink.get_or_none(ApplicationLink.slug == slug)
+        if link is None:
+            raise NotFoundError("There is no application link here. It may have been deleted.")
+        return link
+
+    def find_by_id(self, link_id: str) -> ApplicationLink | None:
+        return ApplicationLink.get_or_none(ApplicationLink.id == link_id)
+
+    def outgoing(self, slug: str) -> Outgoing:
+        """Raises NotFoundError for anything but an outgoing link."""
+        link = self.find(slug)
+        stored = OutgoingLink.get_or_none(OutgoingLink.link == link.id)
+        if stored is None:
+            raise NotFoundError("There is no outgoing link here.")
+        provider = self._catalogue[stored.provider]
+        differences: dict[str, str] = json.loads(stored.differences)
+        connections = (
+            Connection.select().where(Connection.link == link.id).order_by(Connection.created_at, Connection.id)
+        )
+        return Outgoing(
+            link,
+            stored,
+            provider,
+            differences,
+            provider.profile(differences),
+            self.redirect_uri(link.id),
+            list(connections),
+        )
+
+    def incoming(self, link: ApplicationLink) -> IncomingLink:
+        return IncomingLink.get(IncomingLink.link == link.id)
+
+    def create(self, link_id: str, registration: ClientRegistration, actor: str) -> ApplicationLink:
+        """Store a new outgoing link under the ID that its Redirect URL was shown with.
+
+        An ID that is stored already is that link: a second *Save* changes nothing. Raises InvalidFieldError.
+        """
+        if existing := self.find_by_id(link_id):
+            return existing
+        now = int(self._clock())
+        with database.atomic():
+            link = self._insert(link_id, registration.name, OUTGOING, now)
+            OutgoingLink.create(
+                link=link.id,
+                provider=registration.provider.key,
+                differences=json.dumps(dict(registration.differences)),
+                client_id=registration.client_id,
+                client_secret_enc=self._vault.seal_client_secret(link.id, registration.client_secret or ""),
+                client_secret_set_at=now,
+                scopes=registration.scopes,
+            )
+            history.record(link.id, "created", at=now, actor=actor)
+        return link
+
+    def create_incoming(
+        self, name: str, *, client_id: str, client_secret_digest: str, redirect_uris: str, scopes: str, life: int
+    ) -> ApplicationLink:
+        """Store an incoming link; `life` is how long its access tokens live, in seconds. Raises InvalidFieldError."""
+        now = int(self._clock())
+        with database.atomic():
+            link = self._insert(new_id(), name, INCOMING, now)
+            IncomingLink.create(
+                link=link.id,
+                client_id=client_id,
+                client_secret_digest=client_secret_digest,
+                redirect_uris=redirect_uris,
+                scopes=scopes,
+                access_token_life=life,
+            )
+            history.record(link.id, "created", at=now)
+        return link
+
+    def _insert(self, link_id: str, name: str, direction: str, now: int) -> ApplicationLink:
+        self._check_name(name, link_id)
+        base, slug, number = slug_of(name), slug_of(name), 1
+        while slug in _RESERVED_SLUGS or ApplicationLink.get_or_none(ApplicationLink.slug == slug):
+            number += 1
+            slug = f"{base}-{number}"
+        return ApplicationLink.create(
+            id=link_id,
+            slug=slug,
+            name=name,
+            name_key=name_key(name),
+            direction=direction,
+            created_at=now,
+            updated_at=now,
+        )
+
+    def _check_name(self, name: str, link_id: str) -> None:
+        namesake = ApplicationLink.get_or_none(ApplicationLink.name_key == name_key(name))
+        if namesake and namesake.id != link_id:
+            raise InvalidFieldError("name", "Another application link has this name already. Choose a different one.")
+
+    def needs_secret(self, outgoing: Outgoing, registration: ClientRegistration) -> bool:
+        """Whether a change may only be stored with the client secret typed anew: it could go to somebody else."""
+        return (
+            registration.profile != outgoing.profile
+            or registration.provider != outgoing.provider
+            or registration.client_id != outgoing.stored.client_id
+        )
+
+    def update(self, outgoing: Outgoing, registration: ClientRegistration, *, version: int, actor: str) -> None:
+        """Store an edit that was begun at `version`; a changed endpoint or client ID disconnects the accounts.
+
+        Raises InvalidFieldError, or ConflictError where somebody has edited the link meanwhile.
+        """
+        changed = self.needs_secret(outgoing, registration)
+        if changed and not registration.client_secret:
+            raise InvalidFieldError(
+                "client_secret", "You changed an endpoint or the client ID: type the client secret again."
+            )
+        now, link = int(self._clock()), outgoing.link
+        with database.atomic():
+            self._check_name(registration.name, link.id)
+            same_version = (ApplicationLink.id == link.id) & (ApplicationLink.version == version)
+            stored = ApplicationLink.update(
+                name=registration.name,
+                name_key=name_key(registration.name),
+                version=version + 1,
+                updated_at=now,
+            ).where(same_version)
+            if stored.execute() != 1:
+                raise ConflictError(
+                    "Somebody else has changed this link since you opened the form. Open it again to see their change."
+                )
+            columns: dict[object, object] = {
+                OutgoingLink.provider: registration.provider.key,
+                OutgoingLink.differences: json.dumps(dict(registration.differences)),
+                OutgoingLink.client_id: registration.client_id,
+                OutgoingLink.scopes: registration.scopes,
+            }
+            if registration.client_secret:
+                columns[OutgoingLink.client_secret_enc] = self._vault.seal_client_secret(
+                    link.id, registration.client_secret
+                )
+                columns[OutgoingLink.client_secret_set_at] = now
+            OutgoingLink.update(columns).where(OutgoingLink.link == link.id).execute()
+            history.record(link.id, "changed", at=now, actor=actor)
+            if changed:
+                wipe = Connection.update(emptied("The link's settings were changed: connect again."))
+                wipe.where(Connection.link == link.id).execute()
+            elif registration.client_secret:
+                _retry_now(link.id, now)
+
+    def repoint(self, link: ApplicationLink, differences: dict[str, str]) -> None:
+        """Follow an authorization server of our own to its new address: the same one, so nothing is disconnected."""
+        OutgoingLink.update(differences=json.dumps(differences)).where(OutgoingLink.link == link.id).execute()
+
+    def delete(self, link: ApplicationLink) -> None:
+        """Delete a link with its connections, secrets and history."""
+        with database.atomic():
+            ApplicationLink.delete().where(ApplicationLink.id == link.id).execute()
+
+    def connection(self, outgoing: Outgoing, label: str) -> Connection:
+        """Raises NotFoundError."""
+        for connection in outgoing.connections:
+            if connection.label == label:
+                return connection
+        raise NotFoundError("There is no such connection. It may have been removed.")
+
+    def disconnect(self, connection: Connection, actor: str) -> None:
+        """Wipe a connection's tokens; the row and its history stay."""
+        with database.atomic():
+            Connection.update(emptied("")).where(Connection.id == connection.id).execute()
+            history.record(
+                connection.link_id, "disconnected", at=int(self._clock()), label=connection.label, actor=actor
+            )
+
+    def remove(self, connection: Connection, actor: str) -> None:
+        """Delete a connection's row."""
+        with database.atomic():
+            Connection.delete().where(Connection.id == connection.id).execute()
+            history.record(connection.link_id, "removed", at=int(self._clock()), label=connection.label, actor=actor)
+
+
+def is_link_id(text: str) -> bool:
+    """Whether `text` is in the form of a link's ID."""
+    return bool(_ID.fullmatch(text))
+
+
+def emptied(words: str) -> dict[object, object]:
+    """The columns of a connection without tokens. The new generation makes a refresh under way come to nothing."""
+    return {
+        Connection.state: State.DISCONNECTED,
+        Connection.words: words,
+        Connection.access_token_enc: "",
+        Connection.refresh_token_enc: "",
+        Connection.scopes_granted: "",
+        Connection.expires_at: None,
+        Connection.next_attempt_at: None,
+        Connection.failures: 0,
+        Connection.lease_owner: "",
+        Connection.lease_until: 0,
+        Connection.generation: Connection.generation + 1,
+    }
+
+
+def _retry_now(link_id: str, now: int) -> None:
+    """After a new client secret, what failed for the old one is tried at once."""
+    waiting = Connection.state.in_([State.CHECK_SETTINGS, State.RETRYING])
+    Connection.update({Connection.next_attempt_at: now}).where((Connection.link == link_id) & waiting).execute()

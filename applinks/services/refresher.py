@@ -1,0 +1,174 @@
+"""Keeps connections fresh: claims a row, asks the provider outside any transaction, stores over the same generation.
+
+Only what is final is final: a connection needs a person only after the provider itself has refused its refresh token.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+
+from applinks.crypto import UnreadableError, new_id
+from applinks.models import REFRESHED_STATES, ApplicationLink, Connection, State, database
+from applinks.oauth.answers import Away, Granted, Nonsense, Refused
+from applinks.oauth.client import AddressRefused, Answer, ClientCredentials, OAuthClient
+from applinks.services import history
+from applinks.services.links import Links, Outgoing
+from applinks.services.vault import Vault
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 60
+ROUND_SECONDS = 1.0
+ROUND_ROWS = 50
+LADDER = (2, 8, 30, 120, 600, 1800, 3600)
+SETTINGS_RETRY_SECONDS = 3600
+
+_RECONNECT = frozenset(("invalid_grant", "interaction_required", "login_required", "consent_required"))
+_SETTINGS = frozenset(
+    ("invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type", "invalid_request")
+)
+
+
+class Outcome(StrEnum):
+    """How a refresh ended; all of them are expected."""
+
+    REFRESHED = "refreshed"
+    CLAIMED = "claimed by another"
+    OVERTAKEN = "overtaken by a change"
+    RETRYING = "retrying"
+    REFUSED = "refused"
+
+
+class Refresher:
+    def __init__(self, links: Links, vault: Vault, client: OAuthClient, clock: Callable[[], float]) -> None:
+        self._links = links
+        self._vault = vault
+        self._client = client
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Refresh in a thread of this process until `stop`."""
+        self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish and store what is under way, then end the thread."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(ROUND_SECONDS):
+            try:
+                self.refresh_due()
+            except Exception:
+                log.exception("A round of refreshing failed; the next one follows.")
+        database.close()
+
+    def refresh_due(self) -> int:
+        """Refresh every connection whose time has come, one after another; returns how many were tried."""
+        now = int(self._clock())
+        is_due = (Connection.next_attempt_at <= now) & (Connection.lease_until < now)
+        due = list(Connection.select().where(is_due).order_by(Connection.next_attempt_at).limit(ROUND_ROWS))
+        for connection in due:
+            if self._stop.is_set():
+                break
+            try:
+                self.refresh(connection)
+            except Exception:
+                # One poisoned connection never stops the rest; its lease keeps it from coming back at once.
+                log.exception("Refreshing connection %s failed.", connection.id)
+        return len(due)
+
+    def refresh(self, connection: Connection, actor: str = "") -> Outcome:
+        """Refresh one connection as it was read; whoever was quicker wins."""
+        owner, now = new_id(), int(self._clock())
+        free = (Connection.lease_until < now) & (Connection.generation == connection.generation)
+        claim = Connection.update(lease_owner=owner, lease_until=now + LEASE_SECONDS)
+        if claim.where((Connection.id == connection.id) & free).execute() != 1:
+            return Outcome.CLAIMED
+        if not connection.refresh_token_enc:
+            return self._expired(connection, now)
+        link = ApplicationLink.get_by_id(connection.link_id)
+        answer = self._ask(self._links.outgoing(link.slug), connection)
+        if isinstance(answer, Granted):
+            return self._refreshed(connection, answer, now, actor)
+        return self._failed(connection, answer, now, actor)
+
+    def _ask(self, outgoing: Outgoing, connection: Connection) -> Answer | UnreadableError:
+        try:
+            secret = self._vault.client_secret(outgoing.stored)
+            refresh_token = self._vault.refresh_token(connection)
+        except UnreadableError as error:
+            return error
+        return self._client.refresh(
+            outgoing.profile,
+            ClientCredentials(outgoing.stored.client_id, secret),
+            refresh_token=refresh_token,
+            scopes=connection.scopes_asked,
+        )
+
+    def _refreshed(self, connection: Connection, granted: Granted, sent_at: int, actor: str) -> Outcome:
+        with database.atomic():
+            if not self._vault.store(connection, granted, sent_at=sent_at):
+                return Outcome.OVERTAKEN
+            history.record(connection.link_id, "refreshed", at=sent_at, label=connection.label, actor=actor)
+        return Outcome.REFRESHED
+
+    def _expired(self, connection: Connection, now: int) -> Outcome:
+        words = "The token has expired, and the provider gave no refresh token to renew it with."
+        return self._settle(connection, State.RECONNECT_NEEDED, words, None, now, "")
+
+    def _failed(
+        self,
+        connection: Connection,
+        answer: Refused | Away | Nonsense | AddressRefused | UnreadableError,
+        now: int,
+        actor: str,
+    ) -> Outcome:
+        if isinstance(answer, UnreadableError):
+            words = "What is stored for this connection can't be opened with the keys that Applinks has."
+            return self._settle(connection, State.UNREADABLE, words, None, now, actor)
+        if isinstance(answer, AddressRefused):
+            return self._settle(
+                connection, State.CHECK_SETTINGS, answer.words, now + SETTINGS_RETRY_SECONDS, now, actor
+            )
+        if isinstance(answer, Refused) and answer.code in _RECONNECT | _SETTINGS:
+            words = f"{answer.code}: {answer.words}" if answer.words else answer.code
+            if answer.code in _RECONNECT:
+                return self._settle(connection, State.RECONNECT_NEEDED, words, None, now, actor)
+            return self._settle(connection, State.CHECK_SETTINGS, words, now + SETTINGS_RETRY_SECONDS, now, actor)
+        wait = LADDER[min(connection.failures, len(LADDER) - 1)]
+        if isinstance(answer, Away) and answer.retry_after is not None:
+            wait = max(wait, answer.retry_after)
+        words = f"{answer.code}: {answer.words}" if isinstance(answer, Refused) else answer.words
+        return self._settle(connection, State.RETRYING, words, now + wait, now, actor)
+
+    def _settle(
+        self, connection: Connection, state: State, words: str, next_attempt_at: int | None, now: int, actor: str
+    ) -> Outcome:
+        """Store a failure; tokens are kept whatever it was."""
+        same_row = (Connection.id == connection.id) & (Connection.generation == connection.generation)
+        settled = Connection.update(
+            state=state,
+            words=words,
+            next_attempt_at=next_attempt_at,
+            failures=connection.failures + 1,
+            lease_owner="",
+            lease_until=0,
+        ).where(same_row)
+        with database.atomic():
+            if settled.execute() != 1:
+                return Outcome.OVERTAKEN
+            if state != connection.state or words != connection.words or actor:
+                what = "refresh failed"
+                history.record(connection.link_id, what, at=now, label=connection.label, words=words, actor=actor)
+        return Outcome.RETRYING if state == State.RETRYING else Outcome.REFUSED
+
+
+def is_refreshed(connection: Connection) -> bool:
+    """Whether the refresher will act on this connection by itself."""
+    return connection.next_attempt_at is not None and connection.state in REFRESHED_STATES

@@ -1,0 +1,187 @@
+"""Administrators, their passwords, and the browser sessions they are signed in with."""
+
+import threading
+import unicodedata
+from collections.abc import Callable
+
+from applinks.crypto import digest, hash_password, new_id, new_token, password_matches
+from applinks.errors import InvalidFieldError, NotFoundError, ThrottledError
+from applinks.models import Administrator, SetupCode, SignInSession, database
+from applinks.services.throttle import Throttle
+
+IDLE_SECONDS = 3600
+SESSION_SECONDS = 12 * 3600
+SETUP_SECONDS = 1800
+TOUCH_SECONDS = 30
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 128
+
+_GUESSED = frozenset(("", "applinks", "password", "administrator", "admin", "letmein", "welcome", "changeme"))
+_ROWS = ("qwertyuiop", "asdfghjkl", "1234567890", "abcdefghij", "passwordpassword")
+_SETUP_GONE = "This setup address was used, or is older than 30 minutes. Start Applinks again to get a new one."
+
+
+class SignIn:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._throttle = Throttle(clock)
+        # Argon2id takes 64 MiB a time: a flood of tries must not take the machine's memory.
+        self._hashing = threading.BoundedSemaphore(2)
+        self._nobody = hash_password(new_token())
+
+    def anybody(self) -> bool:
+        """Whether there is an administrator yet."""
+        return Administrator.select().exists()
+
+    def new_setup_code(self) -> str:
+        """A one-time code for the setup address, good for 30 minutes; earlier ones stop working."""
+        code = new_token()
+        with database.atomic():
+            SetupCode.delete().execute()
+            SetupCode.create(code_digest=digest(code), expires_at=int(self._clock()) + SETUP_SECONDS)
+        return code
+
+    def check_setup_code(self, code: str) -> None:
+        """Raises NotFoundError where the code doesn't work (any more)."""
+        if not SetupCode.select().where(self._valid(code)).exists():
+            raise NotFoundError(_SETUP_GONE)
+
+    def set_up(self, code: str, username: str, password: str) -> Administrator:
+        """Make the first administrator, once.
+
+        Raises NotFoundError or InvalidFieldError.
+        """
+        self.check_setup_code(code)
+        username, password = _read_username(username), read_password(password, username)
+        hashed = self._hash(password)
+        with database.atomic():
+            if SetupCode.delete().where(self._valid(code)).execute() != 1:
+                raise NotFoundError(_SETUP_GONE)
+            return Administrator.create(
+                id=new_id(), username=username, password_hash=hashed, created_at=int(self._clock())
+            )
+
+    def spend_setup_code(self, code: str) -> Administrator:
+        """The demo's way in: its setup address signs its only administrator in, once. Raises NotFoundError."""
+        with database.atomic():
+            if SetupCode.delete().where(self._valid(code)).execute() != 1:
+                raise NotFoundError(_SETUP_GONE)
+            return Administrator.select().get()
+
+    def check_password(self, username: str, password: str, address: str) -> Administrator | None:
+        """The administrator whose password this is, or None, in the same time for an unknown name.
+
+        Raises ThrottledError while guessing for this account or from this address is slowed.
+        """
+        keys = f"account {username.casefold()}", f"address {address}"
+        if wait := self._throttle.wait(*keys):
+            raise ThrottledError(f"There were too many wrong tries. The next one counts in {wait} seconds.", wait)
+        administrator = Administrator.get_or_none(Administrator.username == username.strip())
+        hashed = (administrator.password_hash if administrator else "") or self._nobody
+        with self._hashing:
+            right = password_matches(_normal(password)[:LONGEST_PASSWORD], hashed)
+        if not right or administrator is None or hashed is self._nobody:
+            self._throttle.failed(*keys)
+            return None
+        self._throttle.succeeded(*keys)
+        return administrator
+
+    def change_password(self, session: SignInSession, current: str, new: str, address: str) -> None:
+        """Change a password and end the administrator's other sessions.
+
+        Raises InvalidFieldError, or ThrottledError.
+        """
+        administrator = session.administrator
+        if self.check_password(administrator.username, current, address) is None:
+            raise InvalidFieldError("current_password", "This isn't your current password.")
+        hashed = self._hash(read_password(new, administrator.username))
+        others = (SignInSession.administrator == administrator.id) & (SignInSession.id_digest != session.id_digest)
+        with database.atomic():
+            Administrator.update(password_hash=hashed).where(Administrator.id == administrator.id).execute()
+            SignInSession.delete().where(others).execute()
+
+    def choose_appearance(self, administrator: Administrator, appearance: str) -> None:
+        """Raises InvalidFieldError."""
+        if appearance not in ("system", "light", "dark"):
+            raise InvalidFieldError("appearance", "Choose one of the three.")
+        Administrator.update(appearance=appearance).where(Administrator.id == administrator.id).execute()
+
+    def begin_session(self, administrator: Administrator, draft: str = "") -> str:
+        """Sign a browser in; returns the session's ID, of which only the digest is stored."""
+        session_id, now = new_token(), int(self._clock())
+        with database.atomic():
+            SignInSession.delete().where(SignInSession.started_at <= now - SESSION_SECONDS).execute()
+            SignInSession.create(
+                id_digest=digest(session_id),
+                administrator=administrator.id,
+                started_at=now,
+                last_active_at=now,
+                draft=draft,
+            )
+        return session_id
+
+    def session(self, session_id: str, *, active: bool) -> SignInSession | None:
+        """The living session of an ID. `active` is false for requests made by a timer: they keep nothing alive."""
+        found = SignInSession.get_or_none(SignInSession.id_digest == digest(session_id))
+        now = int(self._clock())
+        if found is None:
+            return None
+        if found.last_active_at <= now - IDLE_SECONDS or found.started_at <= now - SESSION_SECONDS:
+            found.delete_instance()
+            return None
+        if active and found.last_active_at <= now - TOUCH_SECONDS:
+            SignInSession.update(last_active_at=now).where(SignInSession.id_digest == found.id_digest).execute()
+        return found
+
+    def end_session(self, session: SignInSession) -> None:
+        SignInSession.delete().where(SignInSession.id_digest == session.id_digest).execute()
+
+    def take_draft(self, session: SignInSession) -> str:
+        """The form that was interrupted, once."""
+        if session.draft:
+            SignInSession.update(draft="").where(SignInSession.id_digest == session.id_digest).execute()
+        return session.draft
+
+    def _valid(self, code: str) -> object:
+        return (SetupCode.code_digest == digest(code)) & (SetupCode.expires_at > int(self._clock()))
+
+    def _hash(self, password: str) -> str:
+        with self._hashing:
+            return hash_password(password)
+
+
+def read_password(text: str, username: str) -> str:
+    """A new password: 12 to 128 characters of any kind, and none that everybody guesses first.
+
+    Raises InvalidFieldError.
+    """
+    password = _normal(text)
+    if len(password) < SHORTEST_PASSWORD:
+        raise InvalidFieldError(
+            "password", f"The password has {len(password)} characters; {SHORTEST_PASSWORD} or more."
+        )
+    if len(password) > LONGEST_PASSWORD:
+        raise InvalidFieldError("password", f"The password is longer than {LONGEST_PASSWORD} characters.")
+    if _easy_to_guess(password.casefold(), username.casefold()):
+        raise InvalidFieldError(
+            "password", "This password is easy to guess. Take a few words that don't belong together."
+        )
+    return password
+
+
+def _easy_to_guess(password: str, username: str) -> bool:
+    """Too few different characters, one thing repeated, a row of keys, or a word of this place with digits."""
+    repeated = (password + password).find(password, 1) < len(password)
+    stem = "".join(char for char in password if char.isalpha())
+    return len(set(password)) < 5 or repeated or stem in {username, *_GUESSED} or any(row in password for row in _ROWS)
+
+
+def _read_username(text: str) -> str:
+    username = unicodedata.normalize("NFC", text).strip()
+    if not 1 <= len(username) <= 60 or not username.isprintable():
+        raise InvalidFieldError("username", "A user name is 1 to 60 visible characters.")
+    return username
+
+
+def _normal(password: str) -> str:
+    return unicodedata.normalize("NFC", password)

@@ -1,0 +1,51 @@
+"""Slows guessing down: five free tries, then a wait that doubles from a second to a minute. Nobody is locked out."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+FREE_TRIES = 5
+LONGEST_WAIT = 60
+FORGET_SECONDS = 3600
+MOST_KEYS = 10_000
+
+
+class Throttle:
+    """Counts failures by key (an account, an address) in this process's memory."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def wait(self, *keys: str) -> int:
+        """How many seconds until another try is looked at, 0 for now."""
+        with self._lock:
+            return max(self._wait(key) for key in keys)
+
+    def failed(self, *keys: str) -> None:
+        """Count a try that was looked at and was wrong. A try during the wait isn't counted."""
+        with self._lock:
+            for key in keys:
+                count = self._count(key) + 1
+                self._failures[key] = (count, self._clock())
+                self._failures.move_to_end(key)
+            while len(self._failures) > MOST_KEYS:
+                self._failures.popitem(last=False)
+
+    def succeeded(self, *keys: str) -> None:
+        with self._lock:
+            for key in keys:
+                self._failures.pop(key, None)
+
+    def _count(self, key: str) -> int:
+        count, at = self._failures.get(key, (0, 0.0))
+        return count if self._clock() - at < FORGET_SECONDS else 0
+
+    def _wait(self, key: str) -> int:
+        count = self._count(key)
+        if count < FREE_TRIES:
+            return 0
+        pause = min(2 ** (count - FREE_TRIES), LONGEST_WAIT)
+        left = self._failures[key][1] + pause - self._clock()
+        return max(0, int(left + 0.999))
