@@ -1,0 +1,75 @@
+"""Applinks: application links to OAuth 2.0 services, with tokens that stay fresh."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask, url_for
+from flask_wtf.csrf import CSRFProtect
+
+from applinks.oauth.client import prepare_libraries
+from applinks.providers import CATALOGUE, Catalogue
+from applinks.services.storage import open_storage
+from applinks.settings import Settings, read_settings
+from applinks.web import authorization, connections, dance, gate, headers, links, problems, sign_in, words
+from applinks.web import settings as settings_pages
+from applinks.web.current import browser_session
+from applinks.wiring import build
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    catalogue: Catalogue = CATALOGUE,
+    clock: Callable[[], float] = time.time,
+) -> Flask:
+    """Build the application: settings, database, services, pages. It starts nothing.
+
+    Raises StartRefusedError.
+    """
+    settings = settings or read_settings(os.environ)
+    keys = open_storage(settings)
+    prepare_libraries(loopback=settings.loopback)
+
+    app = Flask(__name__, template_folder=str(_ROOT / "templates"), static_folder=str(_ROOT / "static"))
+    app.config.update(
+        SECRET_KEY=keys.derive("cookie"),
+        SESSION_COOKIE_NAME=settings.cookie_name,
+        SESSION_COOKIE_SECURE=settings.https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_TIME_LIMIT=None,  # a CSRF token lives as long as its session
+        WTF_CSRF_SSL_STRICT=False,  # it compares Referer with Host, which decides nothing here; the gate checks Origin
+        MAX_CONTENT_LENGTH=64 * 1024,
+        MAX_FORM_MEMORY_SIZE=64 * 1024,
+        MAX_FORM_PARTS=100,
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.extensions["applinks"] = build(settings, keys, catalogue, clock)
+
+    headers.install(app)
+    problems.install(app)
+    words.install(app)
+    gate.install(app, sign_in.sign_in_page)
+    csrf = CSRFProtect(app)
+    csrf.exempt("applinks.web.authorization.token")
+    for page in (links, connections, dance, authorization, sign_in, settings_pages):
+        app.register_blueprint(page.blueprint)
+    _describe(app, settings)
+    return app
+
+
+def _describe(app: Flask, settings: Settings) -> None:
+    """What every template may ask for."""
+    versions: dict[str, str] = {}
+
+    def asset(name: str) -> str:
+        if name not in versions:
+            versions[name] = hashlib.sha256((_ROOT / "static" / name).read_bytes()).hexdigest()[:16]
+        return url_for("static", filename=name, v=versions[name])
+
+    app.jinja_env.globals.update(asset=asset, browser_session=browser_session, settings=settings)

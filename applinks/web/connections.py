@@ -1,0 +1,62 @@
+"""The connections of an outgoing link: look, refresh, disconnect, remove."""
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+
+from applinks.services.refresher import Outcome
+from applinks.web.current import actor, by_htmx, services
+from applinks.web.gate import unattended
+from applinks.web.waiting import a_place_to_wait
+
+blueprint = Blueprint("connections", __name__, url_prefix="/links/<slug>/connections/<label>")
+
+_SAID = {
+    Outcome.REFRESHED: "The token was refreshed.",
+    Outcome.CLAIMED: "A refresh was under way already.",
+    Outcome.OVERTAKEN: "The connection was changed meanwhile, so the refresh was not used.",
+    Outcome.RETRYING: "The provider couldn't be asked. Applinks keeps trying.",
+    Outcome.REFUSED: "The provider refused to refresh the token.",
+}
+
+
+@blueprint.get("")
+@unattended
+def show(slug: str, label: str) -> ResponseReturnValue:
+    """The fragment that keeps itself up to date; for anybody else, the link's page."""
+    outgoing = services().links.outgoing(slug)
+    connection = services().links.connection(outgoing, label)
+    if not by_htmx():
+        return redirect(url_for("links.show", slug=slug), 303)
+    return render_template("connections/_connection.html", outgoing=outgoing, connection=connection)
+
+
+@blueprint.post("/refresh")
+def refresh(slug: str, label: str) -> ResponseReturnValue:
+    connection = services().links.connection(services().links.outgoing(slug), label)
+    with a_place_to_wait():
+        outcome = services().refresher.refresh(connection, actor())
+    flash(_SAID[outcome])
+    return redirect(url_for("links.show", slug=slug), 303)
+
+
+@blueprint.post("/disconnect")
+def disconnect(slug: str, label: str) -> ResponseReturnValue:
+    connection = services().links.connection(services().links.outgoing(slug), label)
+    services().links.disconnect(connection, actor())
+    flash(f"{label} was disconnected. Its history stays.")
+    return redirect(url_for("links.show", slug=slug), 303)
+
+
+@blueprint.get("/remove")
+def confirm_remove(slug: str, label: str) -> ResponseReturnValue:
+    outgoing = services().links.outgoing(slug)
+    connection = services().links.connection(outgoing, label)
+    return render_template("connections/remove.html", outgoing=outgoing, connection=connection)
+
+
+@blueprint.post("/remove")
+def remove(slug: str, label: str) -> ResponseReturnValue:
+    connection = services().links.connection(services().links.outgoing(slug), label)
+    services().links.remove(connection, actor())
+    flash(f"{label} was removed.")
+    return redirect(url_for("links.show", slug=slug), 303)

@@ -1,0 +1,54 @@
+"""What belongs to the request at hand."""
+
+from ipaddress import ip_address
+from typing import cast
+
+from flask import current_app, g, request
+
+from applinks.models import SignInSession
+from applinks.wiring import Services
+
+
+def services() -> Services:
+    return cast(Services, current_app.extensions["applinks"])
+
+
+def browser_session() -> SignInSession | None:
+    """The living session of this browser, if it is signed in."""
+    return cast("SignInSession | None", g.get("browser_session"))
+
+
+def signed_in() -> SignInSession:
+    """The session behind a page that only administrators see."""
+    session = browser_session()
+    if session is None:
+        raise RuntimeError("The gate lets nobody in here without a session.")
+    return session
+
+
+def actor() -> str:
+    """The name that goes into a link's history."""
+    return str(signed_in().administrator.username)
+
+
+def by_htmx() -> bool:
+    """Whether htmx asks for a fragment. It decides the form of an answer, never what is allowed."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def client_address() -> str:
+    """Where a request comes from: forwarded headers count only from the operator's own proxies."""
+    address = request.remote_addr or ""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
+        if not _is_proxy(address):
+            break
+        address = hop
+    return address
+
+
+def _is_proxy(address: str) -> bool:
+    try:
+        return any(ip_address(address) in network for network in services().settings.trusted_proxies)
+    except ValueError:
+        return False

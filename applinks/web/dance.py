@@ -1,0 +1,91 @@
+"""Connecting an account: away to the provider, and back at the redirection endpoint."""
+
+from urllib.parse import urlsplit
+
+from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from applinks.errors import InvalidFieldError
+from applinks.oauth.registration import read_label
+from applinks.services.dance import NotConnectedError
+from applinks.web.current import browser_session, services, signed_in
+from applinks.web.gate import public
+from applinks.web.waiting import a_place_to_wait
+
+blueprint = Blueprint("dance", __name__)
+
+_ONCE = ("code", "state", "iss", "error", "error_description", "error_uri")
+
+
+@blueprint.get("/links/<slug>/connect-another")
+def another(slug: str) -> ResponseReturnValue:
+    """Ask for the label of one more connection."""
+    return render_template("connections/another.html", outgoing=services().links.outgoing(slug), label="", error="")
+
+
+@blueprint.post("/links/<slug>/connect-another")
+def another_submitted(slug: str) -> ResponseReturnValue:
+    outgoing, text = services().links.outgoing(slug), request.form.get("label", "")
+    error = ""
+    try:
+        label = read_label(text)
+        if any(connection.label == label for connection in outgoing.connections):
+            error = f"There is a connection labelled {label} already. Choose another label."
+    except InvalidFieldError as invalid:
+        error = str(invalid)
+    if error:
+        page = render_template("connections/another.html", outgoing=outgoing, label=text[:200], error=error)
+        return page, 422
+    return continue_page(services().dance.begin(outgoing, label, signed_in()))
+
+
+@blueprint.post("/links/<slug>/connect")
+def connect(slug: str) -> ResponseReturnValue:
+    """Begin a dance for a connection that is there, or for the first one."""
+    outgoing = services().links.outgoing(slug)
+    label = read_label(request.form.get("label", "default"))
+    return continue_page(services().dance.begin(outgoing, label, signed_in()))
+
+
+def continue_page(url: str) -> ResponseReturnValue:
+    """Leave this site by a page of our own: CSP's form-action blocks a form whose answer redirects elsewhere."""
+    host = urlsplit(url).netloc
+    page = render_template("dance/continue.html", url=url, host=host, unicode_host=_readable(host))
+    return page, 200, {"Referrer-Policy": "no-referrer"}
+
+
+@blueprint.get("/oauth/callback/<link_id>")
+@public
+def callback(link_id: str) -> ResponseReturnValue:
+    """The redirection endpoint (RFC 6749 §3.1.2)."""
+    link = services().links.find_by_id(link_id)
+    if link is None or request.method != "GET":
+        abort(404 if link is None else 405)
+    session = browser_session()
+    actor = session.administrator.username if session else ""
+    try:
+        if any(len(request.args.getlist(name)) > 1 for name in _ONCE):
+            raise NotConnectedError("The provider's answer holds a parameter twice.", slug=link.slug)
+        with a_place_to_wait():
+            connection = services().dance.complete(link.slug, request.args, session, actor)
+    except NotConnectedError as error:
+        response = make_response(render_template("dance/not_connected.html", error=error), error.status)
+        # Not no-referrer, with which browsers send `Origin: null` and the form to connect again would be refused.
+        # strict-origin hides the code in this URL as well: no path or query leaves the page.
+        response.headers["Referrer-Policy"] = "strict-origin"
+        return response
+    flash(f"{connection.account or connection.label} is connected.")
+    done = redirect(url_for("links.show", slug=link.slug), 303)
+    done.headers["Referrer-Policy"] = "no-referrer"
+    return done
+
+
+def _readable(host: str) -> str:
+    """The Unicode form of a host, empty where it is the same."""
+    name, colon, port = host.partition(":")
+    if "xn--" not in name:
+        return ""
+    try:
+        return name.encode("ascii").decode("idna") + colon + port
+    except UnicodeError:
+        return ""

@@ -1,0 +1,96 @@
+"""Who may pass: every page is for signed-in administrators unless its view says otherwise."""
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, current_app, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from applinks.errors import AppError
+from applinks.settings import is_loopback
+from applinks.web.current import browser_session, by_htmx, services
+
+View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+
+
+def public(view: View) -> View:
+    """Mark a view that needs no session."""
+    view.public = True  # type: ignore[attr-defined]
+    return view
+
+
+def unattended(view: View) -> View:
+    """Mark a view that a timer asks for: such a request is no activity and keeps no session alive."""
+    view.unattended = True  # type: ignore[attr-defined]
+    return view
+
+
+def local_path(text: str | None) -> str:
+    """A path of our own to go on to, `/` for anything else (no open redirector, RFC 9700 §4.11)."""
+    return text if text and len(text) <= 2048 and _LOCAL_PATH.fullmatch(text) else "/"
+
+
+def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> None:
+    """Stand before every view; `sign_in_page` answers a form whose session has ended, keeping what was typed."""
+
+    @app.before_request
+    def pass_or_refuse() -> ResponseReturnValue | None:
+        view = current_app.view_functions.get(request.endpoint or "")
+        if elsewhere := _canonical_loopback():
+            return redirect(elsewhere, 307)
+        _load_session(active=not getattr(view, "unattended", False))
+        if request.endpoint == "static" or view is None or getattr(view, "public", False):
+            return None
+        _check_origin()
+        if browser_session():
+            return None
+        back = _way_back()
+        if request.method in _SAFE_METHODS and not by_htmx():
+            return redirect(url_for("sign_in.sign_in", next=back), 303)
+        if request.method in _SAFE_METHODS:
+            return "", 401, {"HX-Redirect": url_for("sign_in.sign_in")}
+        return sign_in_page(back)
+
+
+def _canonical_loopback() -> str | None:
+    """Another loopback name shows the same pages, but its cookies and Redirect URLs don't match: go to the right one."""
+    settings = services().settings
+    host = urlsplit(f"//{request.host}").hostname or ""
+    other = settings.loopback and is_loopback(host) and request.host != settings.authority
+    if not other or request.method not in ("GET", "HEAD"):
+        return None
+    return settings.base_url + request.full_path.rstrip("?")
+
+
+def _load_session(*, active: bool) -> None:
+    session_id = session.get("id")
+    g.browser_session = services().sign_in.session(session_id, active=active) if session_id else None
+    if session_id and g.browser_session is None:
+        session.clear()
+
+
+def _check_origin() -> None:
+    """A change must come from a page of ours, whatever `Host` says."""
+    if request.method in _SAFE_METHODS:
+        return
+    base_url, origin = services().settings.base_url, request.headers.get("Origin")
+    if origin is not None and origin != base_url:
+        raise AppError(
+            f"This form was sent from {origin}, but Applinks' address is {base_url}. Open {base_url} instead; if that "
+            "isn't the address your browser uses, set APPLINKS_BASE_URL to the one that it does."
+        )
+    if origin is None and request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise AppError("This form was sent by a page of another site.")
+
+
+def _way_back() -> str:
+    """Where to go on after signing in: this page where it can be opened, else the link that it is about."""
+    if request.url_rule and "GET" in (request.url_rule.methods or ()):
+        return local_path(request.full_path.rstrip("?"))
+    slug = (request.view_args or {}).get("slug")
+    return url_for("links.show", slug=slug) if slug else "/"

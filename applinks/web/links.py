@@ -1,0 +1,263 @@
+"""Application links: the list, and making, showing, editing and deleting one."""
+
+import json
+from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
+
+from applinks.crypto import new_id
+from applinks.errors import ConflictError, InvalidFieldError
+from applinks.forms.link import DRAFT, OutgoingForm, Steps, read, steps, tell
+from applinks.models import INCOMING, ApplicationLink
+from applinks.providers import Provider
+from applinks.services import history
+from applinks.services.links import Outgoing, is_link_id
+from applinks.settings import Settings, is_loopback
+from applinks.web.current import actor, by_htmx, services, signed_in
+
+blueprint = Blueprint("links", __name__)
+
+
+@blueprint.get("/")
+def home() -> ResponseReturnValue:
+    return redirect(url_for("links.index"), 303)
+
+
+@blueprint.get("/links")
+def index() -> ResponseReturnValue:
+    return render_template("links/index.html", rows=services().links.overview())
+
+
+@blueprint.get("/links/new")
+def choose_direction() -> ResponseReturnValue:
+    direction = request.args.get("direction", "outgoing")
+    if "direction" in request.args and direction == "outgoing":
+        return redirect(url_for("links.new_outgoing"), 303)
+    return render_template("links/direction.html", direction=direction)
+
+
+@blueprint.get("/links/new/outgoing")
+def new_outgoing() -> ResponseReturnValue:
+    return redirect(url_for("links.new_outgoing_form", link_id=new_id()), 303)
+
+
+@blueprint.get("/links/new/outgoing/<link_id>")
+def new_outgoing_form(link_id: str) -> ResponseReturnValue:
+    if existing := _stored(link_id):
+        return redirect(url_for("links.show", slug=existing.slug), 303)
+    form = OutgoingForm(formdata=_draft())
+    shown = steps(form, services().catalogue, services().guard, quiet=True)
+    return _form_page(form, shown, link_id=link_id)
+
+
+@blueprint.post("/links/new/outgoing/<link_id>")
+def new_outgoing_submitted(link_id: str) -> ResponseReturnValue:
+    if existing := _stored(link_id):
+        return _go_to(existing)
+    form = OutgoingForm()
+    shown, complete = _submitted(form)
+    if not complete:
+        return _form_page(form, shown, link_id=link_id)
+    registration = read(form, shown, secret_needed=True)
+    if registration:
+        try:
+            return _go_to(services().links.create(link_id, registration, actor()))
+        except InvalidFieldError as error:
+            tell(form, error)
+    return _form_page(form, shown, link_id=link_id, status=422)
+
+
+@blueprint.post("/links/new/outgoing/<link_id>/fields")
+def new_outgoing_fields(link_id: str) -> ResponseReturnValue:
+    """The fields that provider and endpoints reveal."""
+    _stored(link_id)
+    return _fields(link_id, None)
+
+
+@blueprint.get("/links/<slug>")
+def show(slug: str) -> ResponseReturnValue:
+    links = services().links
+    link = links.find(slug)
+    events = history.recent(link.id)
+    if link.direction == INCOMING:
+        return render_template("links/incoming.html", link=link, incoming=links.incoming(link), events=events)
+    return render_template("links/outgoing.html", outgoing=links.outgoing(slug), events=events)
+
+
+@blueprint.get("/links/<slug>/edit")
+def edit(slug: str) -> ResponseReturnValue:
+    outgoing = services().links.outgoing(slug)
+    form = OutgoingForm(formdata=_draft() or _as_sent(outgoing))
+    form.version.data = form.version.data or str(outgoing.link.version)
+    shown = steps(form, services().catalogue, services().guard, quiet=True)
+    return _form_page(form, shown, link_id=outgoing.link.id, outgoing=outgoing)
+
+
+@blueprint.post("/links/<slug>/edit")
+def edit_submitted(slug: str) -> ResponseReturnValue:
+    links = services().links
+    outgoing, form = links.outgoing(slug), OutgoingForm()
+    shown, complete = _submitted(form)
+    if not complete:
+        return _form_page(form, shown, link_id=outgoing.link.id, outgoing=outgoing)
+    registration = read(form, shown, secret_needed=False)
+    if registration:
+        try:
+            links.update(outgoing, registration, version=_number(form.version.data), actor=actor())
+            flash("The link was saved.")
+            return _go_to(outgoing.link)
+        except InvalidFieldError as error:
+            tell(form, error)
+        except ConflictError as error:
+            form.name.errors = [str(error)]
+            return _form_page(form, shown, link_id=outgoing.link.id, outgoing=outgoing, status=409)
+    return _form_page(form, shown, link_id=outgoing.link.id, outgoing=outgoing, status=422)
+
+
+@blueprint.post("/links/<slug>/edit/fields")
+def edit_fields(slug: str) -> ResponseReturnValue:
+    outgoing = services().links.outgoing(slug)
+    return _fields(outgoing.link.id, outgoing)
+
+
+@blueprint.get("/links/<slug>/delete")
+def confirm_delete(slug: str) -> ResponseReturnValue:
+    link = services().links.find(slug)
+    connections = [] if link.direction == INCOMING else services().links.outgoing(slug).connections
+    return render_template("links/delete.html", link=link, connections=connections)
+
+
+@blueprint.post("/links/<slug>/delete")
+def delete(slug: str) -> ResponseReturnValue:
+    link = services().links.find(slug)
+    services().links.delete(link)
+    flash(f"{link.name} was deleted.")
+    return redirect(url_for("links.index"), 303)
+
+
+def _stored(link_id: str) -> ApplicationLink | None:
+    if not is_link_id(link_id):
+        abort(404)
+    return services().links.find_by_id(link_id)
+
+
+def _submitted(form: OutgoingForm) -> tuple[Steps, bool]:
+    """The steps of a sent form, and whether it holds every field that they show: else it only reveals more."""
+    first = "provider" in request.form and form.provider.data
+    shown = steps(form, services().catalogue, services().guard, quiet=not first)
+    sent_all = all(name in request.form for name in shown.fields)
+    if not sent_all:
+        for name in shown.fields:
+            if name not in request.form:
+                form[name].errors = []
+    return shown, sent_all
+
+
+def _fields(link_id: str, outgoing: Outgoing | None) -> ResponseReturnValue:
+    form = OutgoingForm()
+    shown = steps(form, services().catalogue, services().guard, quiet=True)
+    same_provider = form.shown_provider.data == form.provider.data
+    if not by_htmx():
+        return _form_page(form, shown, link_id=link_id, outgoing=outgoing)
+    return _render("links/_fields.html", form, shown, link_id, outgoing, same_provider=same_provider, partial=True)
+
+
+def _form_page(
+    form: OutgoingForm, shown: Steps, *, link_id: str, outgoing: Outgoing | None = None, status: int = 200
+) -> ResponseReturnValue:
+    return make_response(_render("links/form.html", form, shown, link_id, outgoing), status)
+
+
+def _render(
+    template: str,
+    form: OutgoingForm,
+    shown: Steps,
+    link_id: str,
+    outgoing: Outgoing | None,
+    *,
+    same_provider: bool = False,
+    partial: bool = False,
+) -> str:
+    if shown.provider and not form.scopes.data and "scopes" not in request.form:
+        form.scopes.data = " ".join(shown.provider.default_scopes)
+    form.provider.choices = [(provider.key, provider.name) for provider in services().catalogue.values()]
+    path = url_for("links.edit", slug=outgoing.link.slug) if outgoing else f"/links/new/outgoing/{link_id}"
+    return render_template(
+        template,
+        form=form,
+        shown=shown,
+        outgoing=outgoing,
+        path=path,
+        providers=services().catalogue.values(),
+        redirect_uri=services().links.redirect_uri(link_id),
+        warnings=redirect_warnings(services().settings, shown.provider, request.host) if shown.provider else [],
+        same_provider=same_provider,
+        partial=partial,
+    )
+
+
+def _go_to(link: ApplicationLink) -> ResponseReturnValue:
+    to = url_for("links.show", slug=link.slug)
+    if by_htmx():
+        return "", 200, {"HX-Redirect": to}
+    return redirect(to, 303)
+
+
+def _draft() -> MultiDict[str, str] | None:
+    """What was typed into this page before its session ended."""
+    draft = services().sign_in.take_draft(signed_in())
+    try:
+        content = json.loads(draft) if draft else {}
+        fields: Mapping[str, object] = content["fields"] if content["path"] == request.path else {}
+        return MultiDict({name: str(fields[name]) for name in DRAFT if name in fields}) or None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _as_sent(outgoing: Outgoing) -> MultiDict[str, str]:
+    """A stored link as its form would send it; the secret never leaves the vault."""
+    stored = outgoing.stored
+    return MultiDict(
+        {
+            "name": outgoing.link.name,
+            "provider": stored.provider,
+            "client_id": stored.client_id,
+            "scopes": stored.scopes,
+            **outgoing.differences,
+        }
+    )
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def redirect_warnings(settings: Settings, provider: Provider, host: str) -> list[str]:
+    """What about the Redirect URL may displease this provider."""
+    name = urlsplit(settings.base_url).hostname or ""
+    found = []
+    if host != settings.authority:
+        found.append(
+            f"You opened Applinks at {host}, but its base URL is {settings.base_url}: the Redirect URL uses the latter. "
+            "If it isn't the address that browsers use, set APPLINKS_BASE_URL."
+        )
+    if _is_private(name):
+        who = f"{provider.name} refuses" if provider.refuses_private_redirects else "Many providers refuse"
+        found.append(
+            f"{name} is a private address: {who} it as a Redirect URL. Set APPLINKS_BASE_URL to the external address, "
+            "for example a load balancer's."
+        )
+    if not settings.https:
+        found.append("The Redirect URL is plain http: most providers accept that only for tests on one's own machine.")
+    return found
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return is_loopback(host)

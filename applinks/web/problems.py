@@ -1,0 +1,66 @@
+"""Every error as a page that says what happened, why and what to do; never a stack trace."""
+
+import logging
+from types import TracebackType
+
+from flask import Flask, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from applinks.crypto import new_id
+from applinks.errors import AppError, BusyError
+from applinks.web.current import by_htmx
+
+log = logging.getLogger(__name__)
+
+_PLAIN = {
+    400: ("This request can't be understood", "Go back and try again."),
+    404: ("Page not found", "There is nothing at this address. It may have been deleted, or the link to it is wrong."),
+    405: ("This can't be done here", "The address exists, but not for this kind of request."),
+    413: ("Too much was sent", "A form may hold 64 KiB at most."),
+}
+
+
+def install(app: Flask) -> None:
+    @app.errorhandler(AppError)
+    def known(error: AppError) -> ResponseReturnValue:
+        headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else {}
+        return page(error.status, error.title, str(error), headers)
+
+    @app.errorhandler(CSRFError)
+    def forged(error: CSRFError) -> ResponseReturnValue:
+        return page(
+            400,
+            "This form is too old",
+            "It was opened before you signed in, or in another session, so nothing was changed. Open the page again.",
+        )
+
+    @app.errorhandler(HTTPException)
+    def plain(error: HTTPException) -> ResponseReturnValue:
+        status = error.code or 500
+        title, message = _PLAIN.get(status, (error.name, "The request wasn't carried out."))
+        headers = {"Allow": ", ".join(error.valid_methods or ())} if hasattr(error, "valid_methods") else {}
+        return page(status, title, message, headers)
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> ResponseReturnValue:
+        number = new_id()[:8]
+        log.error("Error %s at %s: %s", number, request.endpoint, type(error).__name__, exc_info=_without_values(error))
+        return page(
+            500, "Something went wrong here", f"It is in the log as error {number}. What was stored is untouched."
+        )
+
+
+def page(status: int, title: str, message: str, headers: dict[str, str] | None = None) -> ResponseReturnValue:
+    """An error page. For htmx, it takes the place of the whole page, wherever the request came from."""
+    response = make_response(render_template("error.html", title=title, message=message), status)
+    response.headers.update(headers or {})
+    if by_htmx():
+        response.headers.update({"HX-Retarget": "body", "HX-Reswap": "innerHTML"})
+    return response
+
+
+def _without_values(error: Exception) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """The traceback without the exception's own words: they may quote what was sent."""
+    return type(error), RuntimeError(type(error).__name__), error.__traceback__

@@ -1,0 +1,85 @@
+"""How states and times are said in pages."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flask import Flask
+from markupsafe import Markup
+
+from applinks.models import Connection, State
+from applinks.services.refresher import is_refreshed
+from applinks.web.current import services
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_SLOWEST_POLL, _QUICKEST_POLL = 60, 4
+
+
+@dataclass(frozen=True)
+class StateWords:
+    """A state as a person sees it; `why` is the sentence that explains it where nobody else has said more."""
+
+    label: str
+    icon: str
+    tone: str
+    why: str
+
+
+STATES = {
+    State.CONNECTED: StateWords("Connected", "check", "good", "The token is valid and is refreshed before it expires."),
+    State.DISCONNECTED: StateWords("Not connected", "circle", "quiet", "No account has given access yet."),
+    State.RETRYING: StateWords("Retrying", "refresh", "warn", "The provider can't be reached. Applinks keeps trying."),
+    State.EXPIRING: StateWords(
+        "Expires", "clock", "warn", "The provider gave no refresh token: connect again before the token expires."
+    ),
+    State.RECONNECT_NEEDED: StateWords(
+        "Reconnect needed", "alert", "bad", "The provider no longer accepts this grant. Choose Reconnect."
+    ),
+    State.CHECK_SETTINGS: StateWords(
+        "Check settings", "alert", "bad", "The provider refuses the link's settings. Choose Edit and check them."
+    ),
+    State.UNREADABLE: StateWords(
+        "Unreadable", "lock", "bad", "The stored tokens can't be opened with the keys that Applinks has."
+    ),
+}
+
+
+def install(app: Flask) -> None:
+    app.jinja_env.filters.update(state_words=state_words, when=when, day=day, next_look=next_look)
+
+
+def state_words(state: str) -> StateWords:
+    return STATES[State(state)]
+
+
+def when(at: int) -> Markup:
+    """A moment as people say it, with the exact time on hover and focus."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return Markup('<time datetime="{}" data-exact="{}" tabindex="0">{}</time>').format(
+        moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        moment.strftime("%-d %b %Y, %H:%M:%S UTC"),
+        _said(at - services().clock()),
+    )
+
+
+def day(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%-d %b %Y")
+
+
+def next_look(connection: Connection) -> int:
+    """Seconds until a page should look at a connection again, 0 where nothing will change by itself."""
+    if connection.next_attempt_at is None or not is_refreshed(connection):
+        return 0
+    left = int(connection.next_attempt_at - services().clock()) + 2
+    return min(max(left, _QUICKEST_POLL), _SLOWEST_POLL)
+
+
+def _said(seconds: float) -> str:
+    size = abs(seconds)
+    if size < 5:
+        return "now"
+    for unit, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"), (1, "second")):
+        if size >= unit:
+            count = int(size // unit)
+            amount = f"{count} {name}" if count == 1 else f"{count} {name}s"
+            return f"in {amount}" if seconds > 0 else f"{amount} ago"
+    return "now"
