@@ -4,7 +4,7 @@ import threading
 import unicodedata
 from collections.abc import Callable
 
-from applinks.crypto import digest, hash_password, new_id, new_token, password_matches
+from applinks.crypto import NOBODYS_PASSWORD, digest, hash_password, new_id, new_token, password_matches
 from applinks.errors import InvalidFieldError, NotFoundError, ThrottledError
 from applinks.models import Administrator, SetupCode, SignInSession, database
 from applinks.services.throttle import Throttle
@@ -27,7 +27,6 @@ class SignIn:
         self._throttle = Throttle(clock)
         # Argon2id takes 64 MiB a time: a flood of tries must not take the machine's memory.
         self._hashing = threading.BoundedSemaphore(2)
-        self._nobody = hash_password(new_token())
 
     def anybody(self) -> bool:
         """Whether there is an administrator yet."""
@@ -77,10 +76,10 @@ class SignIn:
         if wait := self._throttle.wait(*keys):
             raise ThrottledError(f"There were too many wrong tries. The next one counts in {wait} seconds.", wait)
         administrator = Administrator.get_or_none(Administrator.username == username.strip())
-        hashed = (administrator.password_hash if administrator else "") or self._nobody
+        hashed = (administrator.password_hash if administrator else "") or NOBODYS_PASSWORD
         with self._hashing:
             right = password_matches(_normal(password)[:LONGEST_PASSWORD], hashed)
-        if not right or administrator is None or hashed is self._nobody:
+        if not right or administrator is None or hashed == NOBODYS_PASSWORD:
             self._throttle.failed(*keys)
             return None
         self._throttle.succeeded(*keys)

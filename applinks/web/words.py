@@ -10,7 +10,7 @@ from applinks.models import Connection, State
 from applinks.services.refresher import is_refreshed
 from applinks.web.current import services
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _SLOWEST_POLL, _QUICKEST_POLL = 60, 4
 
 
@@ -66,20 +66,20 @@ def day(at: int) -> str:
 
 
 def next_look(connection: Connection) -> int:
-    """Seconds until a page should look at a connection again, 0 where nothing will change by itself."""
+    """Seconds until a page should look at a connection again, 0 where nothing will change by itself.
+
+    The nearer the next refresh, the sooner.
+    """
     if connection.next_attempt_at is None or not is_refreshed(connection):
         return 0
-    left = int(connection.next_attempt_at - services().clock()) + 2
-    return min(max(left, _QUICKEST_POLL), _SLOWEST_POLL)
+    left = int(connection.next_attempt_at - services().clock())
+    return min(max(left // 6, _QUICKEST_POLL), _SLOWEST_POLL)
 
 
 def _said(seconds: float) -> str:
     size = abs(seconds)
-    if size < 5:
+    if size < 2:
         return "now"
-    for unit, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"), (1, "second")):
-        if size >= unit:
-            count = int(size // unit)
-            amount = f"{count} {name}" if count == 1 else f"{count} {name}s"
-            return f"in {amount}" if seconds > 0 else f"{amount} ago"
-    return "now"
+    name, unit = next(((name, unit) for name, unit in _UNITS if size >= 2 * unit), ("second", 1))
+    amount = f"{round(size / unit)} {name}s"
+    return f"in {amount}" if seconds > 0 else f"{amount} ago"

@@ -1,0 +1,157 @@
+"""What every test starts from: a clock it may turn, an application of its own, people, and a provider."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from applinks import create_app
+from applinks.crypto import hash_password, new_id
+from applinks.models import Administrator, database
+from applinks.settings import Settings, read_settings
+from applinks.wiring import Services
+from tests.standin import StandIn
+from tests.visitor import Visitor
+
+PASSWORD = "CANARY plum lantern orbit"
+CLIENT_SECRET = "CANARY-client-secret"
+
+
+class Clock:
+    """Time as a test wants it, in seconds since 1970."""
+
+    def __init__(self, now: float = 1_800_000_000) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """The environment that settings are read from; a test may add to it."""
+    return {"APPLINKS_DATA_DIR": str(tmp_path / "data")}
+
+
+@pytest.fixture
+def settings(environ: dict[str, str]) -> Settings:
+    return read_settings(environ)
+
+
+@pytest.fixture
+def app(settings: Settings, clock: Clock) -> Iterator[Flask]:
+    app = create_app(settings, clock=clock)
+    yield app
+    database.close()
+    for file in settings.data_dir.glob("applinks.sqlite3*"):
+        assert b"CANARY" not in file.read_bytes(), f"a secret stands in {file.name}"
+
+
+@pytest.fixture
+def services(app: Flask) -> Services:
+    return app.extensions["applinks"]
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """Argon2id is slow on purpose: once is enough."""
+    return hash_password(PASSWORD)
+
+
+@pytest.fixture
+def make_administrator(app: Flask, clock: Clock, password_hash: str) -> Callable[[str], Administrator]:
+    def make(username: str) -> Administrator:
+        return Administrator.create(
+            id=new_id(), username=username, password_hash=password_hash, created_at=int(clock())
+        )
+
+    return make
+
+
+@pytest.fixture
+def stranger(app: Flask, settings: Settings) -> Visitor:
+    """A browser that is not signed in."""
+    return Visitor(app.test_client(), settings.base_url)
+
+
+@pytest.fixture
+def sign_in_as(
+    app: Flask, settings: Settings, services: Services, make_administrator: Callable[[str], Administrator]
+) -> Callable[[str], Visitor]:
+    """A browser that a new administrator is signed in with."""
+
+    def sign_in(username: str) -> Visitor:
+        visitor = Visitor(app.test_client(), settings.base_url)
+        session_id = services.sign_in.begin_session(make_administrator(username))
+        with visitor.client.session_transaction(base_url=settings.base_url) as session:
+            session["id"] = session_id
+        return visitor
+
+    return sign_in
+
+
+@pytest.fixture
+def ada(sign_in_as: Callable[[str], Visitor]) -> Visitor:
+    return sign_in_as("ada")
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    provider = StandIn()
+    provider.start()
+    yield provider
+    provider.stop()
+
+
+@pytest.fixture
+def link_form(provider: StandIn) -> dict[str, str]:
+    """A custom link to the stand-in, as its form sends it."""
+    return {
+        "name": "Payroll",
+        "provider": "custom",
+        "authorization_endpoint": f"{provider.base_url}/authorize",
+        "token_endpoint": f"{provider.base_url}/token",
+        "userinfo_endpoint": f"{provider.base_url}/userinfo",
+        "client_id": "payroll-client",
+        "client_secret": CLIENT_SECRET,
+        "scopes": "read write",
+    }
+
+
+@pytest.fixture
+def link_id(ada: Visitor, link_form: dict[str, str]) -> str:
+    """The ID of a saved link, `payroll`, that isn't connected."""
+    link_id = new_id()
+    saved = ada.post(f"/links/new/outgoing/{link_id}", link_form)
+    assert saved.status_code == 303, saved.text
+    return link_id
+
+
+@pytest.fixture
+def connect(ada: Visitor, provider: StandIn, link_id: str) -> Callable[..., None]:
+    """Connect an account of `payroll` through the whole dance."""
+
+    def dance(label: str = "default") -> None:
+        url = ada.continue_url(ada.post("/links/payroll/connect", {"label": label}))
+        back = ada.get(f"/oauth/callback/{link_id}", query_string=provider.consent(url))
+        assert back.status_code == 303, back.text
+
+    return dance
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Every logger at DEBUG, and no secret in any line."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    assert "CANARY" not in caplog.text, "a secret is in the log"
