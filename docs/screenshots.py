@@ -42,6 +42,7 @@ def take_pictures(page: Page) -> None:
     page.get_by_role("radio", name="Google").check()
     page.get_by_label("Client ID").fill("4711.apps.example.com")
     page.get_by_label("Client secret").fill("only an example")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     page.screenshot(path=ROOT / "docs" / "form.png", full_page=True)
     page.get_by_role("button", name="Save").click()
     page.get_by_role("heading", name="Payroll mail").wait_for()
