@@ -64,27 +64,36 @@ def prepare_libraries(*, loopback: bool) -> None:
         os.environ.pop("OAUTHLIB_INSECURE_TRANSPORT", None)
 
 
-def authorization_url(
-    profile: ProviderProfile, client_id: str, *, redirect_uri: str, scopes: str, state: str, code_verifier: str
-) -> str:
-    """Where the browser goes to ask for consent (RFC 6749 §4.1.1), always with PKCE S256 (RFC 7636)."""
-    session = OAuth2Session(client_id, redirect_uri=redirect_uri, scope=scopes.split() or None)
-    challenge = WebApplicationClient(client_id).create_code_challenge(code_verifier, "S256")
-    url, _ = session.authorization_url(
-        profile.authorization_endpoint,
-        state=state,
-        code_challenge=challenge,
-        code_challenge_method="S256",
-        **dict(profile.authorization_parameters),
-    )
-    return str(url)
-
-
 class OAuthClient:
-    """Asks token and userinfo endpoints, through the guard."""
+    """Makes authorization URLs, and asks token and userinfo endpoints through the guard."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
+
+    def authorization_url(
+        self,
+        profile: ProviderProfile,
+        client_id: str,
+        *,
+        redirect_uri: str,
+        scopes: str,
+        state: str,
+        code_verifier: str,
+    ) -> str:
+        """Where the browser goes to ask for consent (RFC 6749 §4.1.1), always with PKCE S256 (RFC 7636).
+
+        Raises AddressRefusedError: what was accepted when it was saved may not be so any more.
+        """
+        session = OAuth2Session(client_id, redirect_uri=redirect_uri, scope=scopes.split() or None)
+        challenge = WebApplicationClient(client_id).create_code_challenge(code_verifier, "S256")
+        url, _ = session.authorization_url(
+            self._guard.endpoint(profile.authorization_endpoint),
+            state=state,
+            code_challenge=challenge,
+            code_challenge_method="S256",
+            **dict(profile.authorization_parameters),
+        )
+        return str(url)
 
     def exchange(
         self,

@@ -12,7 +12,8 @@ from applinks.crypto import UnreadableError, digest, new_id, new_token
 from applinks.errors import AppError
 from applinks.models import AuthorizationFlow, Connection, SignInSession, database
 from applinks.oauth.answers import Away, Granted, Nonsense, Refused, safe_text
-from applinks.oauth.client import AddressRefused, Answer, ClientCredentials, OAuthClient, authorization_url
+from applinks.oauth.client import AddressRefused, Answer, ClientCredentials, OAuthClient
+from applinks.oauth.guard import AddressRefusedError
 from applinks.services import history
 from applinks.services.links import Links, Outgoing
 from applinks.services.vault import Vault
@@ -45,10 +46,24 @@ class Dance:
         self._clock = clock
 
     def begin(self, outgoing: Outgoing, label: str, session: SignInSession) -> str:
-        """Write a flow for one browser session and return the URL that asks for consent."""
+        """Write a flow for one browser session and return the URL that asks for consent.
+
+        Raises NotConnectedError where the authorization endpoint is no longer allowed.
+        """
         now = int(self._clock())
         state, verifier = new_token(), new_token()
         stored, profile = outgoing.stored, outgoing.profile
+        try:
+            url = self._client.authorization_url(
+                profile,
+                stored.client_id,
+                redirect_uri=outgoing.redirect_uri,
+                scopes=stored.scopes,
+                state=state,
+                code_verifier=verifier,
+            )
+        except AddressRefusedError as refused:
+            raise NotConnectedError(str(refused), slug=outgoing.link.slug, label=label) from None
         with database.atomic():
             _forget_flows(session.administrator_id, now)
             AuthorizationFlow.create(
@@ -66,14 +81,7 @@ class Dance:
                 created_at=now,
                 expires_at=now + FLOW_SECONDS,
             )
-        return authorization_url(
-            profile,
-            stored.client_id,
-            redirect_uri=outgoing.redirect_uri,
-            scopes=stored.scopes,
-            state=state,
-            code_verifier=verifier,
-        )
+        return url
 
     def complete(
         self, slug: str, parameters: Mapping[str, str], session: SignInSession | None, actor: str
