@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask, url_for
+from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
 
 from applinks.oauth.client import prepare_libraries
@@ -36,6 +37,7 @@ def create_app(
     prepare_libraries(loopback=settings.loopback)
 
     app = Flask(__name__, template_folder=str(_ROOT / "templates"), static_folder=str(_ROOT / "static"))
+    app.session_interface = _SessionCookie()
     app.config.update(
         SECRET_KEY=keys.derive("cookie"),
         SESSION_COOKIE_NAME=settings.cookie_name,
@@ -61,6 +63,12 @@ def create_app(
         app.register_blueprint(page.blueprint)
     _describe(app, settings)
     return app
+
+
+class _SessionCookie(SecureCookieSessionInterface):
+    """Flask's own signed cookie, with SHA-256 in place of its SHA-1."""
+
+    digest_method = staticmethod(hashlib.sha256)
 
 
 def _describe(app: Flask, settings: Settings) -> None:

@@ -6,6 +6,7 @@ token that comes a second time revokes the whole family (RFC 6749 §4.1.2, RFC 9
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ class Authorization:
         self._server = AuthorizationServer(
             _Validator(clock), new_token, lambda request: request.client.access_token_life
         )
-        self._tickets = URLSafeTimedSerializer([keys.derive("consent")], salt="consent")
+        self._tickets = URLSafeTimedSerializer(keys.derive("consent"), signer_kwargs={"digest_method": hashlib.sha256})
 
     def offered(self) -> bool:
         """Whether there is an incoming link; without one, the endpoints aren't there."""
