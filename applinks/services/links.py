@@ -116,10 +116,10 @@ class Links:
 
         An ID that is stored already is that link: a second *Save* changes nothing. Raises InvalidFieldError.
         """
-        if existing := self.find_by_id(link_id):
-            return existing
         now = int(self._clock())
         with database.atomic():
+            if existing := self.find_by_id(link_id):
+                return existing
             link = self._insert(link_id, registration.name, OUTGOING, now)
             OutgoingLink.create(
                 link=link.id,
