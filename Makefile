@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`.
-PORT ?= 5000
+PORT ?= $(or $(APPLINKS_PORT),5000)
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -43,8 +43,10 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
         view = current_app.view_functions.get(request.endpoint or "")
         if elsewhere := _canonical_loopback():
             return redirect(elsewhere, 307)
+        if request.endpoint == "static":
+            return None
         _load_session(active=not getattr(view, "unattended", False))
-        if request.endpoint == "static" or view is None or getattr(view, "public", False):
+        if view is None or getattr(view, "public", False):
             return None
         _check_origin()
         if browser_session():

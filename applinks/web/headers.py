@@ -23,7 +23,7 @@ def install(app: Flask) -> None:
         # With no-referrer, browsers send `Origin: null` on a form of our own, and it would be refused.
         headers.setdefault("Referrer-Policy", "same-origin")
         if services().settings.https:
-            headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+            headers["Strict-Transport-Security"] = "max-age=63072000"
         if request.endpoint == "static" and response.status_code in (200, 304):
             headers["Cache-Control"] = "public, max-age=31536000, immutable" if request.args else "no-cache"
         else:
