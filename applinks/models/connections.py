@@ -78,7 +78,10 @@ class AuthorizationFlow(Table):
 
 
 class Event(Table):
-    """A line of a link's history. `actor` is an administrator's name, or empty for Applinks itself."""
+    """A line of a link's history: `count` times, the last time `at`.
+
+    `actor` is an administrator's name, or empty for Applinks itself.
+    """
 
     id = AutoField()
     link = ForeignKeyField(ApplicationLink, on_delete="CASCADE", backref="events")
@@ -87,3 +90,4 @@ class Event(Table):
     words = TextField(default="")
     actor = TextField(default="")
     at = BigIntegerField()
+    count = IntegerField(default=1)
