@@ -4,6 +4,9 @@ from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, RadioField, StringField
 
 
+APPEARANCES = {"system": "As the system", "light": "Light", "dark": "Dark"}
+
+
 class SignInForm(FlaskForm):  # type: ignore[misc]
     username = StringField("User name", render_kw={"autocomplete": "username", "autocapitalize": "none"})
     password = PasswordField("Password", render_kw={"autocomplete": "current-password"})
@@ -28,6 +31,4 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]
 
 
 class AppearanceForm(FlaskForm):  # type: ignore[misc]
-    appearance = RadioField(
-        "Appearance", choices=[("system", "As the system"), ("light", "Light"), ("dark", "Dark")], validate_choice=False
-    )
+    appearance = RadioField("Appearance", validate_choice=False)

@@ -184,7 +184,6 @@ def _render(
 ) -> str:
     if shown.provider and not form.scopes.data and "scopes" not in request.form:
         form.scopes.data = " ".join(shown.provider.default_scopes)
-    form.provider.choices = [(provider.key, provider.name) for provider in services().catalogue.values()]
     path = url_for("links.edit", slug=outgoing.link.slug) if outgoing else f"/links/new/outgoing/{link_id}"
     return render_template(
         template,

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from applinks.errors import InvalidFieldError
 from applinks.forms.link import tell
-from applinks.forms.sign_in import AppearanceForm, PasswordForm
+from applinks.forms.sign_in import APPEARANCES, AppearanceForm, PasswordForm
 from applinks.web.current import client_address, services, signed_in
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
@@ -42,4 +42,4 @@ def change_password() -> ResponseReturnValue:
 
 
 def _page(appearance: AppearanceForm, password: PasswordForm) -> str:
-    return render_template("settings/show.html", appearance=appearance, password=password, settings=services().settings)
+    return render_template("settings/show.html", appearance=appearance, appearances=APPEARANCES, password=password)
