@@ -3,7 +3,6 @@
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, RadioField, StringField
 
-
 APPEARANCES = {"system": "As the system", "light": "Light", "dark": "Dark"}
 
 
