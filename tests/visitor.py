@@ -41,6 +41,7 @@ class Visitor:
         page = self.client.get("/sign-in", base_url=self.base_url)
         if page.status_code != 200:
             page = self.client.get("/settings", base_url=self.base_url)
+        assert page.status_code == 200, page.text
         found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
         assert found, page.text
         return found[1]
