@@ -169,7 +169,8 @@ def _fields(link_id: str, outgoing: Outgoing | None) -> ResponseReturnValue:
 def _form_page(
     form: OutgoingForm, shown: Steps, *, link_id: str, outgoing: Outgoing | None = None, status: int = 200
 ) -> ResponseReturnValue:
-    return make_response(_render("links/form.html", form, shown, link_id, outgoing), status)
+    template = "links/_form.html" if by_htmx() else "links/form.html"
+    return make_response(_render(template, form, shown, link_id, outgoing), status)
 
 
 def _render(
