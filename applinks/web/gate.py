@@ -6,6 +6,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, redirect, request, session, url_for
+from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 
 from applinks.errors import AppError
@@ -92,7 +93,8 @@ def _check_origin() -> None:
 
 def _way_back() -> str:
     """Where to go on after signing in: this page where it can be opened, else the link that it is about."""
-    if request.url_rule and "GET" in (request.url_rule.methods or ()):
+    adapter = request_ctx.url_adapter
+    if adapter and adapter.test(request.path, "GET"):
         return local_path(request.full_path.rstrip("?"))
     slug = (request.view_args or {}).get("slug")
     return url_for("links.show", slug=slug) if slug else "/"
