@@ -173,7 +173,7 @@ def _json_object(response: requests.Response) -> dict[str, Any] | None:
     if content_type != "application/json":
         return None
     try:
-        value = json.loads(response.content, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        value = json.loads(response.content.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -176,6 +176,8 @@ def _ascii(text: str) -> str:
             encoded = idna.encode(host, uts46=True).decode()
         except idna.IDNAError:
             raise AddressRefusedError("The host isn't a name that exists in the internet's name system.") from None
+        if _literal(encoded):
+            raise AddressRefusedError("Write an IP address as four plain decimal numbers.")
         text = f"{before}://{encoded}{colon}{port}{rest[len(authority) :]}"
     if _UNPRINTABLE.search(text):
         raise AddressRefusedError("The address holds a space or a character that must be percent-encoded.")
