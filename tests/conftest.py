@@ -119,6 +119,7 @@ def link_form(provider: StandIn) -> dict[str, str]:
     return {
         "name": "Payroll",
         "provider": "custom",
+        "revealed": "custom",
         "authorization_endpoint": f"{provider.base_url}/authorize",
         "token_endpoint": f"{provider.base_url}/token",
         "userinfo_endpoint": f"{provider.base_url}/userinfo",
