@@ -30,7 +30,7 @@ function addScope(button) {
 }
 
 // The draft lives in this tab's history entry alone: no storage, no secret, gone when the tab is closed.
-const NEVER_KEPT = ["csrf_token", "client_secret", "version", "shown_provider"];
+const NEVER_KEPT = ["csrf_token", "client_secret", "version", "revealed"];
 let unrestored = Object.entries(history.state?.draft ?? {});
 
 function keepDraft() {

@@ -38,22 +38,26 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
         "Scopes", description="What to ask access to, split by spaces. Empty: the provider's default."
     )
     version = HiddenField()
-    shown_provider = HiddenField()
+    revealed = HiddenField()
 
 
 @dataclass(frozen=True)
 class Steps:
-    """How far the form has revealed itself. `profile` is there once the endpoints are known."""
+    """How far the form has revealed itself. `profile` is there while all endpoints are known.
+
+    `credentials` are shown from then on, for as long as the provider stays the same.
+    """
 
     provider: Provider | None
     endpoint_fields: tuple[str, ...] = ()
     differences: Mapping[str, str] | None = None
     profile: ProviderProfile | None = None
+    credentials: bool = False
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Every field that is shown, and so is checked."""
-        return ("name", "provider", *self.endpoint_fields, *(CREDENTIALS if self.profile else ()))
+        return ("name", "provider", *self.endpoint_fields, *(CREDENTIALS if self.credentials else ()))
 
 
 def steps(form: OutgoingForm, catalogue: Catalogue, guard: Guard, *, quiet: bool = False) -> Steps:
@@ -75,7 +79,8 @@ def steps(form: OutgoingForm, catalogue: Catalogue, guard: Guard, *, quiet: bool
             if not (quiet and not (form[name].data or "").strip()):
                 _tell(form[name], error)
     known = {name: value for name, value in differences.items() if value}
-    return Steps(provider, names, known, provider.profile(known) if complete else None)
+    credentials = complete or form.revealed.data == provider.key
+    return Steps(provider, names, known, provider.profile(known) if complete else None, credentials)
 
 
 def read(form: OutgoingForm, shown: Steps, *, secret_needed: bool) -> rules.ClientRegistration | None:

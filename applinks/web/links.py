@@ -149,7 +149,8 @@ def _submitted(form: OutgoingForm) -> tuple[Steps, bool]:
     """The steps of a sent form, and whether it holds every field that they show: else it only reveals more."""
     first = "provider" in request.form and form.provider.data
     shown = steps(form, services().catalogue, services().guard, quiet=not first)
-    sent_all = all(name in request.form for name in shown.fields)
+    just_revealed = shown.provider and shown.credentials and form.revealed.data != shown.provider.key
+    sent_all = all(name in request.form for name in shown.fields) and not just_revealed
     if not sent_all:
         for name in shown.fields:
             if name not in request.form:
@@ -160,7 +161,7 @@ def _submitted(form: OutgoingForm) -> tuple[Steps, bool]:
 def _fields(link_id: str, outgoing: Outgoing | None) -> ResponseReturnValue:
     form = OutgoingForm()
     shown = steps(form, services().catalogue, services().guard, quiet=True)
-    same_provider = form.shown_provider.data == form.provider.data
+    same_provider = form.revealed.data == form.provider.data
     if not by_htmx():
         return _form_page(form, shown, link_id=link_id, outgoing=outgoing)
     return _render("links/_fields.html", form, shown, link_id, outgoing, same_provider=same_provider, partial=True)
@@ -183,7 +184,7 @@ def _render(
     same_provider: bool = False,
     partial: bool = False,
 ) -> str:
-    if shown.provider and not form.scopes.data and "scopes" not in request.form:
+    if shown.provider and not form.scopes.data and form.revealed.data != shown.provider.key:
         form.scopes.data = " ".join(shown.provider.default_scopes)
     path = url_for("links.edit", slug=outgoing.link.slug) if outgoing else f"/links/new/outgoing/{link_id}"
     return render_template(
