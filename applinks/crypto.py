@@ -12,15 +12,18 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidKey, InvalidTag
+import argon2
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _FORMAT = "1"
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
+
+# Not cryptography's Argon2id: two threads that hash at once wait for each other there, for ever.
+_ARGON2ID = argon2.PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4)
 
 # The hash of a random password that nobody knows: checking a password against it takes as long as against a real one.
 NOBODYS_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$tF1QNMCbl3RvpN7L00FHyQ$glL/Mbq8J87HclwVyJiFuAUiuZfzITTdQjN+e1SjPEc"  # noqa: S105 (a hash)
@@ -135,17 +138,12 @@ def same(one: str, other: str) -> bool:
 
 def hash_password(password: str) -> str:
     """Argon2id (RFC 9106) with 64 MiB, three passes and four lanes, as a PHC string."""
-    return _argon2id().derive_phc_encoded(password.encode())
+    return _ARGON2ID.hash(password)
 
 
 def password_matches(password: str, hashed: str) -> bool:
     """Whether `password` gives `hashed`; takes as long when it doesn't."""
     try:
-        Argon2id.verify_phc_encoded(password.encode(), hashed)
-    except (InvalidKey, ValueError):
+        return _ARGON2ID.verify(hashed, password)
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
         return False
-    return True
-
-
-def _argon2id() -> Argon2id:
-    return Argon2id(salt=secrets.token_bytes(16), length=32, iterations=3, lanes=4, memory_cost=64 * 1024)

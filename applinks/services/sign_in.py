@@ -172,7 +172,8 @@ def _easy_to_guess(password: str, username: str) -> bool:
     """Too few different characters, one thing repeated, a row of keys, or a word of this place with digits."""
     repeated = (password + password).find(password, 1) < len(password)
     stem = "".join(char for char in password if char.isalpha())
-    return len(set(password)) < 5 or repeated or stem in {username, *_GUESSED} or any(row in password for row in _ROWS)
+    guessed = {word * times for word in (username, *_GUESSED) for times in (1, 2)}
+    return len(set(password)) < 5 or repeated or stem in guessed or any(row in password for row in _ROWS)
 
 
 def _read_username(text: str) -> str:
