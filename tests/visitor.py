@@ -18,7 +18,7 @@ class Visitor:
         self.base_url = base_url
 
     def get(self, path: str, **kwargs: Any) -> TestResponse:
-        return self._checked(self.client.get(path, base_url=self.base_url, **kwargs))
+        return self._checked(self.client.get(path, base_url=self.base_url, buffered=True, **kwargs))
 
     def htmx(self, method: str, path: str, data: dict[str, str] | None = None) -> TestResponse:
         headers = {"HX-Request": "true", "Sec-Fetch-Site": "same-origin"}

@@ -1,0 +1,185 @@
+"""Who may pass: strangers see nothing, and a change must come from a page of ours."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from applinks.models import TABLES
+from tests.conftest import PASSWORD
+from tests.visitor import Visitor, text_of
+
+# Every route, and whether a stranger may ask for it. A new route fails the test until it is declared here.
+PUBLIC = {"sign_in.sign_in", "sign_in.sign_in_submitted", "sign_in.setup", "sign_in.setup_submitted"}
+PUBLIC |= {"dance.callback", "authorization.token", "authorization.userinfo", "static"}
+PRIVATE = {"links.home", "links.index", "links.choose_direction", "links.new_outgoing", "links.new_outgoing_form"}
+PRIVATE |= {
+    "links.new_outgoing_submitted",
+    "links.new_outgoing_fields",
+    "links.show",
+    "links.edit",
+    "links.edit_submitted",
+}
+PRIVATE |= {"links.edit_fields", "links.confirm_delete", "links.delete", "connections.show", "connections.refresh"}
+PRIVATE |= {"connections.disconnect", "connections.confirm_remove", "connections.remove", "dance.another"}
+PRIVATE |= {"dance.another_submitted", "dance.connect", "authorization.authorize", "authorization.decided"}
+PRIVATE |= {"settings.show", "settings.choose_appearance", "settings.change_password", "sign_in.sign_out"}
+
+ARGUMENTS = {"slug": "payroll", "label": "default", "link_id": "0" * 32, "code": "x", "filename": "app.css"}
+
+
+def routes(app: Flask, method: str) -> list[tuple[str, str]]:
+    """Endpoint and path of every route of a method."""
+    with app.test_request_context():
+        return [
+            (rule.endpoint, app.url_for(rule.endpoint, **{name: ARGUMENTS[name] for name in rule.arguments}))
+            for rule in app.url_map.iter_rules()
+            if method in (rule.methods or ())
+        ]
+
+
+def rows() -> dict[str, int]:
+    return {table.__name__: table.select().count() for table in TABLES}
+
+
+def test_it_knows_every_route(app: Flask) -> None:
+    """A113"""
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == PUBLIC | PRIVATE
+
+
+def test_it_lets_no_stranger_pass(app: Flask, stranger: Visitor, link_id: str) -> None:
+    before = rows()
+    for method in ("GET", "POST"):
+        for endpoint, path in routes(app, method):
+            if endpoint in PRIVATE:
+                response = stranger.get(path) if method == "GET" else stranger.post(path)
+                assert response.status_code in (303, 401, 404), path
+                assert "Payroll" not in response.text, path
+                if response.status_code == 303:
+                    assert response.headers["Location"].startswith("/sign-in"), path
+    assert rows() == before
+
+
+def test_it_changes_nothing_by_get(app: Flask, ada: Visitor, connect: Callable[..., None]) -> None:
+    """A126"""
+    connect()
+    before = rows()
+    for _, path in routes(app, "GET"):
+        ada.get(path)
+    assert rows() == before
+
+
+FORGED = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:5001"},
+    {"Origin": "https://127.0.0.1:5000"},
+    {"Origin": "http://127.0.0.1:5000.evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FORGED)
+def test_it_takes_no_form_of_another_site(
+    app: Flask, ada: Visitor, connect: Callable[..., None], headers: dict[str, str]
+) -> None:
+    """A124"""
+    connect()
+    before, token = rows(), ada.csrf_token()
+    for endpoint, path in routes(app, "POST"):
+        if endpoint in PRIVATE:
+            response = ada.post(path, {"csrf_token": token}, headers=headers)
+            assert response.status_code in (400, 404), path
+    assert rows() == before
+
+
+@pytest.mark.parametrize("token", ["", "x", "IjAi.x.y"])
+def test_it_takes_no_form_without_its_token(app: Flask, ada: Visitor, connect: Callable[..., None], token: str) -> None:
+    connect()
+    before = rows()
+    for endpoint, path in routes(app, "POST"):
+        if endpoint != "authorization.token":
+            fields = {"csrf_token": token} if token else {}
+            assert ada.post(path, fields, csrf=False).status_code in (400, 404), path
+    assert rows() == before
+
+
+def test_it_takes_no_token_of_another_session(ada: Visitor, sign_in_as: Callable[[str], Visitor]) -> None:
+    """A125"""
+    theirs = sign_in_as("bob").csrf_token()
+    assert ada.post("/settings/appearance", {"appearance": "dark", "csrf_token": theirs}).status_code == 400
+
+
+def test_it_names_both_addresses_when_they_differ(ada: Visitor) -> None:
+    """A186"""
+    response = ada.post("/settings/appearance", {"appearance": "dark"}, headers={"Origin": "https://other.example"})
+    said = text_of(response)
+    assert response.status_code == 400
+    for text in ("https://other.example", "http://127.0.0.1:5000", "APPLINKS_BASE_URL"):
+        assert text in said
+
+
+@pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:80", "[::1]:5000", "127.0.0.2:5000"])
+def test_it_leads_other_loopback_names_to_the_base_url(ada: Visitor, host: str) -> None:
+    response = ada.client.get("/links?x=1", base_url=f"http://{host}")
+    assert response.headers["Location"] == "http://127.0.0.1:5000/links?x=1"
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-Host", "Forwarded", "X-Forwarded-Proto", "X-Original-URL"])
+def test_it_decides_nothing_by_host(ada: Visitor, link_id: str, name: str) -> None:
+    response = ada.client.get("/links/payroll", base_url=ada.base_url, headers={name: "evil.example"})
+    assert "http://127.0.0.1:5000/oauth/callback/" in response.text
+    assert "evil.example/" not in response.text
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
+def test_it_knows_no_other_methods(ada: Visitor, method: str) -> None:
+    assert ada.client.open("/links", method=method, base_url=ada.base_url).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path", ["/x", "/links/payroll/x", "/links/..%2f", "/%00", "/static/../app.py", "/static/nothing.css"]
+)
+def test_it_has_a_proper_page_for_nothing(ada: Visitor, path: str) -> None:
+    response = ada.get(path)
+    assert response.status_code == 404
+    assert "Page not found" in response.text
+
+
+def test_it_sends_htmx_to_sign_in(stranger: Visitor) -> None:
+    """A128"""
+    response = stranger.htmx("GET", "/links")
+    assert response.status_code == 401
+    assert response.headers["HX-Redirect"] == "/sign-in"
+
+
+class TestBehindAProxy:
+    @pytest.fixture
+    def environ(self, environ: dict[str, str]) -> dict[str, str]:
+        return environ | {"APPLINKS_TRUSTED_PROXIES": "127.0.0.1/32"}
+
+    def guess(self, visitor: Visitor, forwarded: str, times: int = 1) -> int:
+        for _ in range(times):
+            headers = {"Origin": visitor.base_url, "X-Forwarded-For": forwarded}
+            form = {"username": f"nobody-{forwarded}-{_}", "password": "CANARY"}
+            status = visitor.post("/sign-in", form, headers=headers).status_code
+        return status
+
+    def test_it_slows_the_visitor_and_not_the_proxy(self, stranger: Visitor) -> None:
+        """A187"""
+        assert self.guess(stranger, "198.51.100.7", 6) == 429
+        assert self.guess(stranger, "198.51.100.8") == 422
+
+    def test_it_believes_the_proxys_own_entry_alone(self, stranger: Visitor) -> None:
+        for number in range(5):
+            self.guess(stranger, f"203.0.113.{number}, 198.51.100.7")
+        assert self.guess(stranger, "203.0.113.99, 198.51.100.7") == 429
+
+
+def test_it_believes_no_forwarded_address_by_default(stranger: Visitor) -> None:
+    for number in range(6):
+        headers = {"Origin": stranger.base_url, "X-Forwarded-For": f"203.0.113.{number}", "X_Forwarded_For": "1.1.1.1"}
+        form = {"username": f"nobody-{number}", "password": PASSWORD}
+        status = stranger.post("/sign-in", form, headers=headers).status_code
+    assert status == 429
