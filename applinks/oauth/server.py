@@ -5,8 +5,9 @@ challenge method for `plain` and offers both, so S256 is required by a check of 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from oauthlib.oauth2 import (
     AuthorizationCodeGrant,
@@ -20,7 +21,6 @@ from oauthlib.oauth2 import (
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url (RFC 7636 §4.2)
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
-_ONCE = ("grant_type", "client_id", "client_secret", "code", "redirect_uri", "code_verifier", "refresh_token", "scope")
 
 
 class AuthorizationServer(AuthorizationEndpoint, TokenEndpoint):  # type: ignore[misc]
@@ -32,14 +32,22 @@ class AuthorizationServer(AuthorizationEndpoint, TokenEndpoint):  # type: ignore
         code = AuthorizationCodeGrant(validator)
         refresh = RefreshTokenGrant(validator)
         code.custom_validators.pre_auth.append(_require_s256)
-        for grant in (code, refresh):
-            grant.custom_validators.pre_token.append(_require_single_parameters)
         code.custom_validators.pre_token.append(_require_verifier)
         bearer = BearerToken(validator, lambda _: new_token(), token_life, lambda _: new_token())
         AuthorizationEndpoint.__init__(self, "code", bearer, {"code": code})
         TokenEndpoint.__init__(
             self, "authorization_code", bearer, {"authorization_code": code, "refresh_token": refresh}
         )
+
+    def answer_token_request(self, uri: str, body: str, headers: Mapping[str, str]) -> tuple[dict[str, str], str, int]:
+        """Headers, body and status of the answer to a token request (RFC 6749 §3.2, §5)."""
+        names = [name for name, _ in parse_qsl(body, keep_blank_values=True)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            error = InvalidRequestError(f"{twice[:80]} is given twice.")
+            return {"Content-Type": "application/json", "Cache-Control": "no-store"}, error.json, error.status_code
+        answer_headers, answer, status = self.create_token_response(uri, "POST", body, dict(headers))
+        return dict(answer_headers), answer, status
 
 
 def _require_s256(request: Any) -> dict[str, object]:
@@ -53,9 +61,3 @@ def _require_s256(request: Any) -> dict[str, object]:
 def _require_verifier(request: Any) -> None:
     if not _VERIFIER.fullmatch(request.code_verifier or ""):
         raise InvalidRequestError("The code_verifier is missing or malformed (RFC 7636).", request=request)
-
-
-def _require_single_parameters(request: Any) -> None:
-    for name in _ONCE:
-        if name in request.duplicate_params:
-            raise InvalidRequestError(f"{name} is given twice.", request=request)

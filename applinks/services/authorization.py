@@ -98,7 +98,7 @@ class Authorization:
     def token(self, uri: str, body: str, headers: Mapping[str, str]) -> Answer:
         """Answer a token request (RFC 6749 §3.2) in one transaction."""
         with database.atomic():
-            answer_headers, answer, status = self._server.create_token_response(uri, "POST", body, dict(headers))
+            answer_headers, answer, status = self._server.answer_token_request(uri, body, headers)
         if status == 401:
             answer_headers["WWW-Authenticate"] = 'Basic realm="Applinks"'
         return answer_headers, answer, status
