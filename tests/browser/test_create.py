@@ -120,11 +120,9 @@ def test_it_loses_nothing_when_a_field_is_wrong(page: Page) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "says"),
     [
-        ("javascript:alert(1)", "must start with https://"),
+        ("javascript:alert(1)", "isn't a complete address"),
         ("http://login.corp.example/token", "Plain http is accepted only for loopback"),
-        ("https://169.254.169.254/token", "never calls"),
         ("https://10.1.2.3/token", "APPLINKS_ALLOWED_NETWORKS"),
-        ("https://a@login.corp.example/token", "user name and password"),
     ],
 )
 def test_it_says_at_once_what_is_wrong_with_an_endpoint(page: Page, endpoint: str, says: str) -> None:

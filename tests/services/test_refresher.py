@@ -1,0 +1,323 @@
+"""The refresher: when it acts, what it takes for final, and who wins when several act at once."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from werkzeug.wrappers import Request, Response
+
+from applinks.models import Connection, OutgoingLink, State, database
+from applinks.services.refresher import LADDER, Outcome
+from applinks.wiring import Services
+from tests.conftest import Clock
+from tests.standin import Answer, StandIn, callback_path, json_answer, raw_answer
+from tests.visitor import Visitor
+
+Connect = Callable[..., None]
+AWAY = raw_answer("", 503)
+
+
+def due_in(services: Services, clock: Clock) -> int:
+    """Seconds until the refresher acts."""
+    connection = Connection.get()
+    assert connection.next_attempt_at is not None
+    return int(connection.next_attempt_at - clock())
+
+
+@pytest.mark.parametrize(
+    ("life", "margin"),
+    [(120, 40), (3600, 720), (7200, 1440), (900, 300), (1800, 600), (86_400, 17_280), (30, 0), (60, 20)],
+)
+def test_it_refreshes_before_expiry_by_a_margin(
+    connect: Connect, provider: StandIn, services: Services, clock: Clock, life: int, margin: int
+) -> None:
+    """A068"""
+    provider.life = life
+    connect()
+    assert due_in(services, clock) == life - margin
+    clock.advance(life - margin - 1)
+    assert services.refresher.refresh_due() == 0
+    clock.advance(1)
+    assert services.refresher.refresh_due() == 1
+    assert due_in(services, clock) == life - margin
+
+
+def test_it_assumes_an_hour_where_the_provider_says_nothing(
+    connect: Connect, provider: StandIn, services: Services, clock: Clock
+) -> None:
+    provider.life = None
+    connect()
+    assert due_in(services, clock) == 2880
+
+
+def test_it_asks_as_the_provider_wants_it(connect: Connect, provider: StandIn, services: Services) -> None:
+    """F12: the library sends no client authentication with a refresh by itself."""
+    connect()
+    services.refresher.refresh(Connection.get())
+    asked = provider.token_requests[-1]
+    assert asked.headers["Authorization"].startswith("Basic ")
+    assert asked.query == ""
+    assert set(asked.form) == {"grant_type", "refresh_token"}
+
+
+FOR_NOW: list[Answer] = [raw_answer("", status) for status in (408, 425, 429, 500, 502, 503, 504)]
+FOR_NOW += [
+    json_answer({"error": code}, 400) for code in ("server_error", "temporarily_unavailable", "slow_down", "odd")
+]
+FOR_NOW += [raw_answer("<html>", content_type="text/html"), raw_answer("", 302, Location="/x"), raw_answer("null")]
+FOR_NOW += [raw_answer("", status) for status in (400, 401, 403, 404)] + [json_answer({"access_token": ""})]
+
+
+@pytest.mark.parametrize("answer", FOR_NOW)
+def test_it_takes_trouble_for_passing(connect: Connect, provider: StandIn, services: Services, answer: Answer) -> None:
+    """A063: the refresh token is kept, whatever a provider in trouble answers."""
+    connect()
+    kept = Connection.get().refresh_token_enc
+    provider.answer(answer)
+    assert services.refresher.refresh(Connection.get()) == Outcome.RETRYING
+    connection = Connection.get()
+    assert connection.state == State.RETRYING
+    assert connection.words
+    assert connection.refresh_token_enc == kept
+    assert services.refresher.refresh(connection) == Outcome.REFRESHED
+    assert Connection.get().state == State.CONNECTED
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "interaction_required", "login_required", "consent_required"])
+def test_it_asks_for_a_person_when_the_grant_is_refused(
+    connect: Connect, provider: StandIn, services: Services, clock: Clock, code: str
+) -> None:
+    """A064"""
+    connect()
+    provider.answer(json_answer({"error": code, "error_description": "Gone."}, 400))
+    assert services.refresher.refresh(Connection.get()) == Outcome.REFUSED
+    connection = Connection.get()
+    assert connection.state == State.RECONNECT_NEEDED
+    assert connection.words == f"{code}: Gone."
+    clock.advance(86_400)
+    assert services.refresher.refresh_due() == 0
+
+
+@pytest.mark.parametrize("code", ["invalid_client", "unauthorized_client", "invalid_scope", "invalid_request"])
+def test_it_asks_to_check_the_settings_when_they_are_refused(
+    connect: Connect, provider: StandIn, services: Services, clock: Clock, code: str
+) -> None:
+    """A065: tokens are kept, and it works again without a new consent."""
+    connect()
+    provider.answer(json_answer({"error": code}, 401))
+    services.refresher.refresh(Connection.get())
+    assert Connection.get().state == State.CHECK_SETTINGS
+    assert due_in(services, clock) == 3600
+    clock.advance(3600)
+    assert services.refresher.refresh_due() == 1
+    assert Connection.get().state == State.CONNECTED
+
+
+def test_it_tries_a_new_client_secret_at_once(
+    ada: Visitor, connect: Connect, provider: StandIn, services: Services, link_form: dict[str, str], clock: Clock
+) -> None:
+    connect()
+    provider.answer(json_answer({"error": "invalid_client"}, 401))
+    services.refresher.refresh(Connection.get())
+    ada.post("/links/payroll/edit", link_form | {"client_secret": "CANARY-fresh", "version": "1"})
+    assert services.refresher.refresh_due() == 1
+    assert Connection.get().state == State.CONNECTED
+
+
+def test_it_waits_longer_each_time(connect: Connect, provider: StandIn, services: Services, clock: Clock) -> None:
+    """A067: a day of outage costs a link at most forty requests."""
+    connect()
+    provider.answers.extend([AWAY] * 100)
+    clock.advance(2880)
+    before, waits, until = len(provider.token_requests), [], clock() + 86_400
+    while clock() < until:
+        assert services.refresher.refresh_due() == 1
+        waits.append(due_in(services, clock))
+        clock.advance(waits[-1])
+    assert tuple(waits[: len(LADDER)]) == LADDER
+    assert len(provider.token_requests) - before <= 40
+    provider.answers.clear()
+    services.refresher.refresh_due()
+    assert Connection.get().state == State.CONNECTED
+
+
+@pytest.mark.parametrize(("retry_after", "wait"), [("300", 300), ("1", 2), ("999999", 3600), ("soon", 2)])
+def test_it_waits_as_long_as_the_provider_says(
+    connect: Connect, provider: StandIn, services: Services, clock: Clock, retry_after: str, wait: int
+) -> None:
+    """A066"""
+    connect()
+    provider.answer(raw_answer("", 429, Retry_After=retry_after))
+    services.refresher.refresh(Connection.get())
+    assert due_in(services, clock) == wait
+
+
+def test_it_retries_when_nobody_listens(connect: Connect, provider: StandIn, services: Services) -> None:
+    connect()
+    provider.stop()
+    assert services.refresher.refresh(Connection.get()) == Outcome.RETRYING
+    provider.start()
+
+
+def test_it_never_asks_an_address_that_is_no_longer_allowed(
+    connect: Connect, services: Services, provider: StandIn
+) -> None:
+    """A081"""
+    connect()
+    outgoing = OutgoingLink.get()
+    outgoing.differences = outgoing.differences.replace("http://127.0.0.1", "https://169.254.169.254")
+    outgoing.save()
+    assert services.refresher.refresh(Connection.get()) == Outcome.REFUSED
+    connection = Connection.get()
+    assert connection.state == State.CHECK_SETTINGS
+    assert "169.254.169.254" in connection.words
+    assert len(provider.token_requests) == 1
+
+
+class TestWithoutARefreshToken:
+    @pytest.fixture(autouse=True)
+    def connected(self, connect: Connect, provider: StandIn) -> None:
+        provider.answer(json_answer({"access_token": "CANARY-only", "token_type": "Bearer", "expires_in": 600}))
+        connect()
+
+    def test_it_says_until_when_the_token_is_good(self) -> None:
+        """A071"""
+        assert Connection.get().state == State.EXPIRING
+
+    def test_it_asks_for_a_person_when_it_has_expired(
+        self, services: Services, clock: Clock, provider: StandIn
+    ) -> None:
+        clock.advance(599)
+        assert services.refresher.refresh_due() == 0
+        clock.advance(1)
+        services.refresher.refresh_due()
+        assert Connection.get().state == State.RECONNECT_NEEDED
+        assert len(provider.token_requests) == 1
+
+
+def test_it_leaves_a_token_alone_that_never_expires(
+    connect: Connect, provider: StandIn, services: Services, clock: Clock
+) -> None:
+    provider.answer(json_answer({"access_token": "CANARY-only", "token_type": "Bearer"}))
+    connect()
+    clock.advance(10 * 365 * 86_400)
+    assert services.refresher.refresh_due() == 0
+    assert Connection.get().state == State.CONNECTED
+
+
+def test_it_asks_once_however_many_refresh_at_once(connect: Connect, provider: StandIn, services: Services) -> None:
+    """A057"""
+    connect()
+    connection, together = Connection.get(), threading.Barrier(8)
+
+    def refresh(_: int) -> Outcome:
+        try:
+            together.wait()
+            return services.refresher.refresh(connection)
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(refresh, range(8)))
+    assert outcomes.count(Outcome.REFRESHED) == 1
+    assert outcomes.count(Outcome.CLAIMED) == 7
+    assert len(provider.token_requests) == 2
+
+
+def meanwhile(act: Callable[[], object], answer: Answer) -> Answer:
+    """An answer that comes after something else has happened."""
+
+    def respond(request: Request) -> Response:
+        act()
+        database.close()
+        return answer(request)
+
+    return respond
+
+
+def test_it_lets_a_new_consent_win(
+    ada: Visitor, connect: Connect, provider: StandIn, services: Services, link_id: str
+) -> None:
+    connect()
+    late = json_answer(provider.grant() | {"access_token": "CANARY-late"})
+    provider.answer(meanwhile(connect, late))
+    assert services.refresher.refresh(Connection.get()) == Outcome.OVERTAKEN
+    assert services.refresher.refresh(Connection.get()) == Outcome.REFRESHED
+
+
+LATE = json_answer({"access_token": "CANARY-x", "token_type": "Bearer"})
+
+
+@pytest.mark.parametrize("answer", [json_answer({"error": "invalid_grant"}, 400), AWAY, LATE])
+@pytest.mark.parametrize("action", ["disconnect", "remove"])
+def test_it_brings_nothing_back(
+    ada: Visitor, connect: Connect, provider: StandIn, services: Services, action: str, answer: Answer
+) -> None:
+    """What was disconnected, removed or deleted during the request stays so."""
+    connect()
+    provider.answer(meanwhile(lambda: ada.post(f"/links/payroll/connections/default/{action}"), answer))
+    assert services.refresher.refresh(Connection.get()) == Outcome.OVERTAKEN
+    assert [row.state for row in Connection.select()] == ([State.DISCONNECTED] if action == "disconnect" else [])
+
+
+def test_it_survives_the_deletion_of_the_link(
+    ada: Visitor, connect: Connect, provider: StandIn, services: Services
+) -> None:
+    connect()
+    provider.answer(meanwhile(lambda: ada.post("/links/payroll/delete"), json_answer(provider.grant())))
+    assert services.refresher.refresh(Connection.get()) == Outcome.OVERTAKEN
+    assert not Connection.select().exists()
+
+
+def test_it_holds_no_transaction_while_it_waits(
+    ada: Visitor, connect: Connect, provider: StandIn, services: Services
+) -> None:
+    """A059"""
+    connect()
+    answer = json_answer(provider.grant())
+    provider.answer(meanwhile(lambda: ada.post("/settings/appearance", {"appearance": "dark"}), answer))
+    assert services.refresher.refresh(Connection.get()) == Outcome.REFRESHED
+
+
+def test_it_refreshes_the_rest_beside_a_poisoned_one(
+    ada: Visitor, connect: Connect, provider: StandIn, services: Services, link_id: str, clock: Clock
+) -> None:
+    """A073"""
+    connect()
+    url = ada.continue_url(ada.post("/links/payroll/connect-another", {"label": "poisoned"}))
+    ada.get(callback_path(link_id, provider.consent(url)))
+    Connection.update(refresh_token_enc="1.garbage").where(Connection.label == "poisoned").execute()
+    clock.advance(3000)
+    provider.refresh_token = "CANARY-refresh-2"
+    assert services.refresher.refresh_due() == 2
+    states = {row.label: row.state for row in Connection.select()}
+    assert states == {"default": State.CONNECTED, "poisoned": State.UNREADABLE}
+
+
+def test_it_keeps_what_it_cannot_read(connect: Connect, services: Services, provider: StandIn) -> None:
+    """A089: a ciphertext of another field doesn't open, and isn't thrown away."""
+    connect()
+    swapped = Connection.get().access_token_enc
+    Connection.update(refresh_token_enc=swapped).execute()
+    assert services.refresher.refresh(Connection.get()) == Outcome.REFUSED
+    connection = Connection.get()
+    assert connection.state == State.UNREADABLE
+    assert connection.refresh_token_enc == swapped
+    assert len(provider.token_requests) == 1
+
+
+def test_it_runs_in_a_thread_until_it_is_stopped(
+    connect: Connect, provider: StandIn, services: Services, clock: Clock
+) -> None:
+    connect()
+    clock.advance(3000)
+    services.refresher.start()
+    deadline = threading.Event()
+    for _ in range(100):
+        if len(provider.token_requests) == 2:
+            break
+        deadline.wait(0.1)
+    services.refresher.stop()
+    assert len(provider.token_requests) == 2
+    assert Connection.get().refreshed_at == int(clock())
