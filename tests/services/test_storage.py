@@ -1,0 +1,147 @@
+"""Starting: the first time, every time after, and whenever it must not."""
+
+import hashlib
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from applinks.errors import StartRefusedError
+from applinks.models import Instance, database
+from applinks.services.storage import open_storage
+from applinks.settings import Settings
+
+
+@pytest.fixture
+def started(settings: Settings) -> Settings:
+    """A data folder that was started with once."""
+    open_storage(settings)
+    database.close()
+    return settings
+
+
+def refused(settings: Settings, exit_status: int, says: str) -> None:
+    """The start is refused with one line, and nothing stored is touched."""
+    before = stored(settings)
+    with pytest.raises(StartRefusedError, match=says) as error:
+        open_storage(settings)
+    database.close()
+    assert error.value.exit_status == exit_status
+    assert "\n" not in str(error.value)
+    assert stored(settings) == before
+
+
+def stored(settings: Settings) -> dict[str, str]:
+    files = [
+        file for file in settings.data_dir.iterdir() if file.is_file() and not file.name.endswith(("-wal", "-shm"))
+    ]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+def test_it_makes_database_and_keys_that_only_their_owner_reads(started: Settings) -> None:
+    """A191"""
+    assert mode(started.data_dir) == 0o700
+    assert mode(started.database_file) == 0o600
+    assert mode(started.keys_file) == 0o600
+
+
+def test_it_starts_again_on_the_same_data(started: Settings) -> None:
+    first = Instance.get().id
+    before = stored(started)
+    open_storage(started)
+    assert Instance.get().id == first
+    database.close()
+    assert stored(started)["keys"] == before["keys"]
+
+
+def test_it_refuses_to_start_without_its_keys(started: Settings) -> None:
+    """A090"""
+    started.keys_file.unlink()
+    refused(started, 3, "Put the keys back")
+    assert not started.keys_file.exists()
+
+
+def test_it_refuses_to_start_with_other_keys(started: Settings, tmp_path: Path) -> None:
+    """A091, A092"""
+    started.keys_file.write_text("other:" + "A" * 43 + "=\n")
+    refused(started, 3, "aren't those of")
+
+
+@pytest.mark.parametrize("text", ["", "x", "one:AAAA", "\x00\xff"])
+def test_it_refuses_to_start_with_a_broken_keys_file(started: Settings, text: str) -> None:
+    started.keys_file.write_text(text)
+    refused(started, 3, "keys")
+
+
+@pytest.mark.parametrize("permissions", [0o644, 0o640, 0o604, 0o666])
+def test_it_refuses_keys_that_others_may_read(started: Settings, permissions: int) -> None:
+    """A190"""
+    started.keys_file.chmod(permissions)
+    refused(started, 3, "chmod 600")
+
+
+def test_it_refuses_a_folder_in_place_of_the_keys(started: Settings) -> None:
+    started.keys_file.unlink()
+    started.keys_file.mkdir(mode=0o700)
+    refused(started, 3, "can't be read")
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_it_refuses_keys_whose_database_is_gone(started: Settings, how: str) -> None:
+    """F20: an empty file opens fine, as a new and empty Applinks."""
+    started.database_file.unlink()
+    if how == "empty":
+        started.database_file.touch()
+    refused(started, 2, "Restore a backup")
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\x00" + b"\x00" * 4096])
+def test_it_refuses_what_is_no_database(started: Settings, content: bytes) -> None:
+    started.database_file.write_bytes(content)
+    for leftover in started.data_dir.glob("*-wal"):
+        leftover.unlink()
+    refused(started, 2, "database")
+
+
+def test_it_refuses_a_database_of_something_else(started: Settings) -> None:
+    database.execute_sql("DROP TABLE instance")
+    database.close()
+    refused(started, 2, "not one of Applinks")
+
+
+def test_it_refuses_a_newer_schema(started: Settings) -> None:
+    """A193"""
+    Instance.update(schema=99).execute()
+    database.close()
+    refused(started, 2, "another release")
+
+
+def test_it_opens_every_connection_with_its_pragmas(started: Settings) -> None:
+    """A192"""
+    open_storage(started)
+    wanted = {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+        "trusted_schema": 0,
+        "secure_delete": 1,
+    }
+    seen: list[dict[str, object]] = []
+
+    def look() -> None:
+        seen.append({name: database.execute_sql(f"PRAGMA {name}").fetchone()[0] for name in wanted})
+        database.close()
+
+    threads = [threading.Thread(target=look) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    database.close()
+    assert seen == [wanted] * 20
