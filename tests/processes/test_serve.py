@@ -1,0 +1,206 @@
+"""Starting and stopping a real process: its one line on the console, its exit status, its data."""
+
+import hashlib
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.processes import Process, free_port
+from tests.standin import StandIn, raw_answer
+
+PASSWORD = "CANARY plum lantern orbit"
+
+
+class Person(requests.Session):
+    """A browser that talks to a process, and keeps to its loopback address."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.base_url = process.base_url
+
+    def see(self, path: str) -> requests.Response:
+        return self.get(self.base_url + path, timeout=20)
+
+    def submit(self, path: str, **fields: str) -> requests.Response:
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.see("/sign-in").text)
+        assert token
+        form = {"csrf_token": token[1], **fields}
+        return self.post(self.base_url + path, data=form, headers={"Origin": self.base_url}, timeout=20)
+
+    def continued(self, response: requests.Response) -> str:
+        found = re.search(r'content="0; url=([^"]+)"', response.text)
+        assert found, response.text
+        return unescape(found[1])
+
+    def connect_demo(self) -> requests.Response:
+        """The demo's whole dance: Connect, Allow, callback."""
+        consent = self.get(self.continued(self.submit("/links/demo-provider/connect")), timeout=20)
+        ticket = re.search(r'name="ticket" value="([^"]+)"', consent.text)
+        assert ticket, consent.text
+        return self.get(self.continued(self.submit("/oauth/authorize", ticket=ticket[1], decision="allow")), timeout=20)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def running() -> Iterator[list[Process]]:
+    """Processes that must be gone after the test."""
+    processes: list[Process] = []
+    yield processes
+    for process in processes:
+        process.stop(signal.SIGKILL)
+
+
+def start(running: list[Process], folder: Path, command: str = "", port: int | None = None, **settings: str) -> Process:
+    process = Process(folder, command, port, **settings)
+    running.append(process)
+    return process
+
+
+def test_it_prints_a_setup_address_once(running: list[Process], folder: Path) -> None:
+    first = start(running, folder)
+    address = first.wait_until_open()
+    assert re.fullmatch(rf"{first.base_url}/setup/[\w-]{{43}}", address)
+    person = Person(first)
+    assert "Set up Applinks" in person.get(address, timeout=20).text
+    done = person.submit(address.removeprefix(first.base_url), username="ada", password=PASSWORD)
+    assert "Application links" in done.text
+    assert first.stop() == 0
+    again = start(running, folder)
+    assert again.wait_until_open() == f"{again.base_url}/"
+    assert "User name or password is wrong" in Person(again).submit("/sign-in", username="admin", password="admin").text
+    assert "Sign out" in Person(again).submit("/sign-in", username="ada", password=PASSWORD).text
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_cleanly(running: list[Process], folder: Path, how: signal.Signals) -> None:
+    process = start(running, folder, "demo")
+    process.wait_until_open()
+    assert process.stop(how) == 0
+
+
+def test_it_finishes_a_request_before_it_stops(running: list[Process], folder: Path, provider: StandIn) -> None:
+    """A refresh that is under way is stored, too."""
+    process = start(running, folder, "demo")
+    person = Person(process)
+    person.get(process.wait_until_open(), timeout=20)
+    link = "0" * 32
+    endpoints = {name: f"{provider.base_url}/{name}" for name in ("authorization_endpoint", "token_endpoint")}
+    form = {"name": "Slow", "provider": "custom", "revealed": "custom", "userinfo_endpoint": "", **endpoints}
+    person.submit(f"/links/new/outgoing/{link}", **form, client_id="c", client_secret="CANARY", scopes="")
+    asked_at = person.continued(person.submit("/links/slow/connect"))
+
+    def stop_meanwhile(request: object) -> object:
+        process._process.send_signal(signal.SIGTERM)
+        return raw_answer('{"access_token": "CANARY-a", "token_type": "Bearer", "expires_in": 60}')(request)
+
+    provider.answer(stop_meanwhile)
+    callback = f"/oauth/callback/{link}"
+    answer = person.get(
+        process.base_url + callback, params=provider.consent(asked_at), timeout=20, allow_redirects=False
+    )
+    assert answer.status_code == 303
+    assert process.wait() == 0
+
+
+def test_it_says_so_when_the_port_is_taken(running: list[Process], folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = start(running, folder, port=taken.getsockname()[1])
+        assert process.wait() == 2
+    assert len(process.lines) == 1
+    assert "Choose another APPLINKS_PORT" in process.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"OAUTHLIB_INSECURE_TRANSPORT": "1"}, "OAUTHLIB_INSECURE_TRANSPORT"),
+        ({"APPLINKS_BASEURL": "x"}, "APPLINKS_BASEURL is no setting"),
+        ({"APPLINKS_BASE_URL": "http://links.example.com"}, "plain http"),
+        ({"APPLINKS_DATA_DIR": "/dev/null/data"}, "can't be made"),
+    ],
+)
+def test_it_says_in_one_line_why_it_does_not_start(
+    running: list[Process], folder: Path, settings: dict[str, str], says: str
+) -> None:
+    process = start(running, folder, **settings)
+    assert process.wait() == 2
+    assert len(process.lines) == 1
+    assert says in process.lines[0]
+
+
+@pytest.mark.parametrize("how", ["missing", "wrong", "readable by others"])
+def test_it_exits_with_3_when_its_keys_are_not_right(running: list[Process], folder: Path, how: str) -> None:
+    process = start(running, folder)
+    process.wait_until_open()
+    process.stop()
+    keys, database = folder / "keys", folder / "applinks.sqlite3"
+    if how == "missing":
+        keys.unlink()
+    elif how == "wrong":
+        keys.write_text("other:" + "A" * 43 + "=\n")
+    else:
+        keys.chmod(0o644)
+    before = hashlib.sha256(database.read_bytes()).hexdigest()
+    again = start(running, folder)
+    assert again.wait() == 3
+    assert len(again.lines) == 1
+    assert hashlib.sha256(database.read_bytes()).hexdigest() == before
+
+
+def test_the_demo_signs_in_once(running: list[Process], folder: Path) -> None:
+    process = start(running, folder, "demo")
+    address = process.wait_until_open()
+    assert "Demo provider" in Person(process).get(address, timeout=20).text
+    assert Person(process).get(address, timeout=20).status_code == 404
+
+
+def test_the_demo_dances_with_itself(running: list[Process], folder: Path) -> None:
+    process = start(running, folder, "demo")
+    person = Person(process)
+    person.get(process.wait_until_open(), timeout=20)
+    page = person.connect_demo()
+    assert page.url == f"{process.base_url}/links/demo-provider"
+    assert "Connected" in page.text
+    assert "The token was refreshed." in person.submit("/links/demo-provider/connections/default/refresh").text
+
+
+def test_the_demo_follows_its_port(running: list[Process], folder: Path) -> None:
+    first = start(running, folder, "demo")
+    person = Person(first)
+    person.get(first.wait_until_open(), timeout=20)
+    person.connect_demo()
+    first.stop()
+    second = start(running, folder, "demo", free_port())
+    person = Person(second)
+    person.get(second.wait_until_open(), timeout=20)
+    page = person.see("/links/demo-provider")
+    assert "Connected" in page.text
+    assert f"{second.base_url}/oauth/token" in page.text
+    assert str(first.port) not in page.text
+    assert "The token was refreshed." in person.submit("/links/demo-provider/connections/default/refresh").text
+    assert "Connected" in person.connect_demo().text
+
+
+def test_it_loses_nothing_when_it_is_killed(running: list[Process], folder: Path) -> None:
+    first = start(running, folder, "demo")
+    person = Person(first)
+    person.get(first.wait_until_open(), timeout=20)
+    person.connect_demo()
+    first.stop(signal.SIGKILL)
+    second = start(running, folder, "demo")
+    person = Person(second)
+    person.get(second.wait_until_open(), timeout=20)
+    assert "The token was refreshed." in person.submit("/links/demo-provider/connections/default/refresh").text
