@@ -37,7 +37,7 @@ class StandIn:
     _numbers: count = field(default_factory=lambda: count(1))
 
     def start(self) -> None:
-        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
+        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=QuietHandler)
         self.base_url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -113,6 +113,6 @@ def callback_path(link_id: str, parameters: dict[str, str]) -> str:
     return f"/oauth/callback/{link_id}?{urlencode(parameters)}"
 
 
-class _Quiet(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: object) -> None:
         """A request line may hold a code."""

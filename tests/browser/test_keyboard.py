@@ -66,6 +66,7 @@ def test_it_connects_disconnects_and_removes(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("was disconnected")
     go_to(page, page.get_by_role("link", name="Remove"))
     page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Remove default")).to_be_visible()
     go_to(page, page.get_by_role("button", name="Remove connection"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("was removed")

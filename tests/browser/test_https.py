@@ -1,0 +1,114 @@
+"""Every form posted once over https, behind a TLS front, as it is run for real."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.application import Application, free_port
+from tests.browser.conftest import NewContext
+from tests.browser.journey import create
+from tests.browser.tls import TlsFront
+from tests.conftest import PASSWORD
+
+NEW_PASSWORD = "CANARY another plum lantern"
+
+
+@pytest.fixture
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    """An Applinks without an administrator yet, known as https://localhost:<port>."""
+    folder, port = tmp_path_factory.mktemp("https"), free_port()
+    application = Application(folder / "data", APPLINKS_BASE_URL=f"https://localhost:{port}")
+    front = TlsFront(port, application.port, folder)
+    yield application
+    front.stop()
+    application.stop()
+
+
+@pytest.fixture
+def page(new_context: NewContext, secure: Application) -> Page:
+    """A page at the setup address, and then signed in as ada."""
+    page = new_context(secure.base_url, ignore_https_errors=True).new_page()
+    answer = page.goto(secure.address)
+    assert answer
+    assert answer.headers["strict-transport-security"] == "max-age=63072000"
+    assert answer.headers["referrer-policy"] == "strict-origin"
+    return page
+
+
+def set_up(page: Page) -> None:
+    page.get_by_label("User name").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Create administrator").click()
+    expect(page.get_by_role("heading", name="Application links")).to_be_visible()
+
+
+def sign_in(page: Page, password: str) -> None:
+    page.get_by_label("User name").fill("ada")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_it_sets_up_signs_out_and_signs_in(page: Page, secure: Application) -> None:
+    page.get_by_label("User name").fill("ada")
+    page.get_by_label("Password").fill("short")
+    page.get_by_role("button", name="Create administrator").click()
+    expect(page.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
+    set_up(page)
+    (cookie,) = page.context.cookies()
+    assert cookie["name"] == "__Host-applinks"
+    assert (cookie["secure"], cookie["httpOnly"], cookie["path"], cookie["domain"]) == (True, True, "/", "localhost")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    sign_in(page, "CANARY wrong password")
+    expect(page.get_by_label("Password")).to_have_accessible_description(re.compile("User name or password is wrong"))
+    sign_in(page, PASSWORD)
+    expect(page.get_by_role("heading", name="Application links")).to_be_visible()
+    page.context.clear_cookies()
+    again = page.goto(secure.address)
+    assert again
+    assert again.status == 404, "a setup address works once"
+
+
+def test_it_posts_every_other_form(page: Page, secure: Application) -> None:
+    set_up(page)
+    create(page, "Over TLS")
+    expect(page.get_by_label("Redirect URL")).to_have_value(re.compile(f"^{secure.base_url}/oauth/callback/"))
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Scopes").fill("read")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("The link was saved.")
+    connect_and_take_away(page)
+    page.get_by_role("link", name="Delete").click()
+    page.get_by_role("button", name="Delete link").click()
+    expect(page.get_by_role("status")).to_contain_text("was deleted")
+    change_settings(page)
+
+
+def connect_and_take_away(page: Page) -> None:
+    """The provider isn't there, so the dance stops at the page before it: Chromium can't resolve the name."""
+    page.route("https://login.corp.example/**", lambda route: route.fulfill(status=204))
+    page.get_by_role("button", name="Connect", exact=True).click()
+    expect(page.get_by_role("heading", name="Continue to login.corp.example")).to_be_visible()
+    page.goto("/links/over-tls")
+
+
+def change_settings(page: Page) -> None:
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("radio", name="Dark").check()
+    page.get_by_role("button", name="Save appearance").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.get_by_label("Current password").fill("CANARY not this one")
+    page.get_by_label("New password").fill(NEW_PASSWORD)
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_label("Current password")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Current password").fill(PASSWORD)
+    page.get_by_label("New password").fill(NEW_PASSWORD)
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("status")).to_contain_text("Your password was changed.")
+    page.get_by_role("button", name="Sign out").click()
+    sign_in(page, PASSWORD)
+    expect(page.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
+    sign_in(page, NEW_PASSWORD)
+    expect(page.get_by_role("heading", name="Application links")).to_be_visible()
