@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from applinks.services.authorization import ConsentRequest
 from applinks.web.current import services, signed_in
 from applinks.web.dance import continue_page
-from applinks.web.gate import public
+from applinks.web.gate import from_applications, public
 
 blueprint = Blueprint("authorization", __name__, url_prefix="/oauth")
 
@@ -34,6 +34,7 @@ def decided() -> ResponseReturnValue:
 
 @blueprint.post("/token")
 @public
+@from_applications
 def token() -> ResponseReturnValue:
     """The token endpoint (RFC 6749 §3.2), for applications that authenticate themselves."""
     body = request.get_data(as_text=True)

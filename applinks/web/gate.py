@@ -25,6 +25,12 @@ def public(view: View) -> View:
     return view
 
 
+def from_applications(view: View) -> View:
+    """Mark a view that programs call, not pages: they authenticate themselves, so no origin has to be ours."""
+    view.from_applications = True  # type: ignore[attr-defined]
+    return view
+
+
 def unattended(view: View) -> View:
     """Mark a view that a timer asks for: such a request is no activity and keeps no session alive."""
     view.unattended = True  # type: ignore[attr-defined]
@@ -47,10 +53,9 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
         if request.endpoint == "static":
             return None
         _load_session(active=not getattr(view, "unattended", False))
-        if view is None or getattr(view, "public", False):
-            return None
-        _check_origin()
-        if browser_session():
+        if view and not getattr(view, "from_applications", False):
+            _check_origin()
+        if view is None or getattr(view, "public", False) or browser_session():
             return None
         back = _way_back()
         if request.method in _SAFE_METHODS and not by_htmx():

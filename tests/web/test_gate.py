@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from applinks.models import TABLES
+from applinks.models import TABLES, Administrator, SignInSession
+from applinks.wiring import Services
 from tests.conftest import PASSWORD
 from tests.visitor import Visitor, text_of
 
@@ -38,8 +39,9 @@ def routes(app: Flask, method: str) -> list[tuple[str, str]]:
         ]
 
 
-def rows() -> dict[str, int]:
-    return {table.__name__: table.select().count() for table in TABLES}
+def rows() -> dict[str, list[dict[str, object]]]:
+    """Everything that is stored."""
+    return {table.__name__: list(table.select().dicts()) for table in TABLES}
 
 
 def test_it_knows_every_route(app: Flask) -> None:
@@ -64,8 +66,9 @@ def test_it_changes_nothing_by_get(app: Flask, ada: Visitor, connect: Callable[.
     """A126"""
     connect()
     before = rows()
-    for _, path in routes(app, "GET"):
-        ada.get(path)
+    for method in ("GET", "HEAD", "OPTIONS"):
+        for _, path in routes(app, method):
+            ada.client.open(path, method=method, base_url=ada.base_url, buffered=True)
     assert rows() == before
 
 
@@ -88,10 +91,30 @@ def test_it_takes_no_form_of_another_site(
     connect()
     before, token = rows(), ada.csrf_token()
     for endpoint, path in routes(app, "POST"):
-        if endpoint in PRIVATE:
-            response = ada.post(path, {"csrf_token": token}, headers=headers)
-            assert response.status_code in (400, 404), path
+        if endpoint != "authorization.token":
+            assert ada.post(path, {"csrf_token": token}, headers=headers).status_code == 400, path
     assert rows() == before
+
+
+@pytest.mark.parametrize("headers", FORGED)
+def test_it_signs_nobody_in_for_another_site(
+    stranger: Visitor, make_administrator: Callable[[str], Administrator], headers: dict[str, str]
+) -> None:
+    make_administrator("bob")
+    form = {"username": "bob", "password": PASSWORD, "csrf_token": stranger.csrf_token()}
+    assert stranger.post("/sign-in", form, headers=headers).status_code == 400
+    assert not SignInSession.select().exists()
+
+
+@pytest.mark.parametrize("headers", FORGED)
+def test_it_answers_applications_wherever_they_are(
+    stranger: Visitor, services: Services, headers: dict[str, str]
+) -> None:
+    """The token endpoint: its callers show a secret of their own, and no cookie counts there."""
+    services.links.create_incoming(
+        "App", client_id="app", client_secret_digest="0", redirect_uris="https://a.example/", scopes="profile", life=60
+    )
+    assert stranger.post("/oauth/token", csrf=False, headers=headers).json["error"] == "unsupported_grant_type"
 
 
 @pytest.mark.parametrize("token", ["", "x", "IjAi.x.y"])
