@@ -15,6 +15,7 @@ SETUP_SECONDS = 1800
 TOUCH_SECONDS = 30
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 128
+LONGEST_USERNAME = 60
 
 _GUESSED = frozenset(("", "applinks", "password", "administrator", "admin", "letmein", "welcome", "changeme"))
 _ROWS = ("qwertyuiop", "asdfghjkl", "1234567890", "abcdefghij", "passwordpassword")
@@ -72,10 +73,11 @@ class SignIn:
 
         Raises ThrottledError while guessing for this account or from this address is slowed.
         """
+        username = unicodedata.normalize("NFC", username).strip()[: LONGEST_USERNAME + 1]
         keys = f"account {username.casefold()}", f"address {address}"
         if wait := self._throttle.wait(*keys):
             raise ThrottledError(f"There were too many wrong tries. The next one counts in {wait} seconds.", wait)
-        administrator = Administrator.get_or_none(Administrator.username == username.strip())
+        administrator = Administrator.get_or_none(Administrator.username == username)
         hashed = (administrator.password_hash if administrator else "") or NOBODYS_PASSWORD
         with self._hashing:
             right = password_matches(_normal(password)[:LONGEST_PASSWORD], hashed)
@@ -178,7 +180,7 @@ def _easy_to_guess(password: str, username: str) -> bool:
 
 def _read_username(text: str) -> str:
     username = unicodedata.normalize("NFC", text).strip()
-    if not 1 <= len(username) <= 60 or not username.isprintable():
+    if not 1 <= len(username) <= LONGEST_USERNAME or not username.isprintable():
         raise InvalidFieldError("username", "A user name is 1 to 60 visible characters.")
     return username
 

@@ -2,7 +2,7 @@
 
 import json
 
-from flask import Blueprint, flash, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from applinks.errors import InvalidFieldError, NotFoundError, ThrottledError
@@ -70,6 +70,8 @@ def sign_out() -> ResponseReturnValue:
 def setup(code: str) -> ResponseReturnValue:
     sign_in = services().sign_in
     if services().settings.demo:
+        if request.method != "GET":
+            abort(405)  # a look at the address, as mail programs take, doesn't spend it
         if browser_session():
             return redirect("/", 303)
         _begin_session(sign_in.spend_setup_code(code))

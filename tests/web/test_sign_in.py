@@ -4,9 +4,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flask import Flask
 
 from applinks.errors import NotFoundError
 from applinks.models import Administrator, SignInSession, database
+from applinks.services import demo
+from applinks.settings import Settings, read_settings
 from applinks.wiring import Services
 from tests.conftest import PASSWORD, Clock
 from tests.visitor import Visitor, text_of
@@ -66,6 +69,29 @@ def test_it_slows_one_address_over_all_accounts(stranger: Visitor, bob: Administ
     for number in range(5):
         stranger.sign_in(f"somebody-{number}", "CANARY wrong")
     assert stranger.sign_in("bob", PASSWORD).status_code == 429
+
+
+def test_it_knows_a_name_however_it_was_typed(stranger: Visitor, make_administrator: MakeAdministrator) -> None:
+    """Some keyboards send an accent as a character of its own."""
+    make_administrator("Zo\u00eb")
+    assert stranger.sign_in(" Zoe\u0308 ", PASSWORD).status_code == 303
+
+
+class TestBehindAProxy:
+    @pytest.fixture
+    def environ(self, environ: dict[str, str]) -> dict[str, str]:
+        return environ | {"APPLINKS_TRUSTED_PROXIES": "127.0.0.1/32"}
+
+    @pytest.mark.parametrize("spelling", ["bob", " {0}bob", "bob{0} ", "BOB"])
+    def test_it_slows_one_account_over_all_addresses(
+        self, stranger: Visitor, bob: Administrator, spelling: str
+    ) -> None:
+        """A109: no spelling of a name that finds the account is a fresh start."""
+        for number in range(6):
+            form = {"username": spelling.format(" " * number), "password": "CANARY wrong"}
+            headers = {"Origin": stranger.base_url, "X-Forwarded-For": f"203.0.113.{number}"}
+            last = stranger.post("/sign-in", form, headers=headers)
+        assert last.status_code == 429
 
 
 def test_it_begins_a_new_session_at_every_sign_in(stranger: Visitor, bob: Administrator) -> None:
@@ -272,3 +298,39 @@ class TestSettings:
         response = ada.post("/settings/appearance", {"appearance": appearance})
         assert response.status_code == 422
         assert "<script>" not in response.text.replace("<script src", "")
+
+
+class TestTheDemosAddress:
+    """The one change by GET: it signs its visitor in, once."""
+
+    @pytest.fixture
+    def settings(self, environ: dict[str, str]) -> Settings:
+        return read_settings(environ, demo=True)
+
+    @pytest.fixture
+    def path(self, services: Services, settings: Settings, clock: Clock) -> str:
+        demo.seed(services.links, settings.base_url, int(clock()))
+        return f"/setup/{services.sign_in.new_setup_code()}"
+
+    def test_it_signs_in_the_first_that_opens_it(
+        self, app: Flask, stranger: Visitor, settings: Settings, path: str
+    ) -> None:
+        assert stranger.get(path).headers["Location"] == "/"
+        assert "Demo provider" in stranger.get("/links").text
+        assert stranger.get(path).headers["Location"] == "/"
+        assert Visitor(app.test_client(), settings.base_url).get(path).status_code == 404
+
+    @pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS"])
+    def test_it_is_not_spent_by_anything_but_opening_it(self, stranger: Visitor, path: str, method: str) -> None:
+        token = stranger.csrf_token()
+        stranger.client.open(path, method=method, data={"csrf_token": token}, base_url=stranger.base_url)
+        assert not SignInSession.select().exists()
+        assert stranger.get(path).status_code == 303
+
+    def test_it_is_good_for_half_an_hour(self, stranger: Visitor, path: str, clock: Clock) -> None:
+        clock.advance(1800)
+        assert stranger.get(path).status_code == 404
+
+    @pytest.mark.parametrize("password", ["", PASSWORD, "demo"])
+    def test_it_has_no_password_to_guess(self, stranger: Visitor, path: str, password: str) -> None:
+        assert stranger.sign_in("demo", password).status_code == 422
