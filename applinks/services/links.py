@@ -223,6 +223,13 @@ class Links:
             elif registration.client_secret:
                 _retry_now(link.id, now)
 
+    def retry_with_new_secret(self, asked_with: Outgoing) -> None:
+        """A client secret that was stored while the one before it was being refused is tried at once, too."""
+        link_id = asked_with.link.id
+        stored = OutgoingLink.get_or_none(OutgoingLink.link == link_id)
+        if stored and stored.client_secret_enc != asked_with.stored.client_secret_enc:
+            _retry_now(link_id, int(self._clock()))
+
     def repoint(self, link: ApplicationLink, differences: dict[str, str]) -> None:
         """Follow an authorization server of our own to its new address: the same one, so nothing is disconnected."""
         OutgoingLink.update(differences=json.dumps(differences)).where(OutgoingLink.link == link.id).execute()

@@ -93,10 +93,13 @@ class Refresher:
         if not connection.refresh_token_enc:
             return self._expired(connection, now)
         link = ApplicationLink.get_by_id(connection.link_id)
-        answer = self._ask(self._links.outgoing(link.slug), connection)
+        outgoing = self._links.outgoing(link.slug)
+        answer = self._ask(outgoing, connection)
         if isinstance(answer, Granted):
             return self._refreshed(connection, answer, now, actor)
-        return self._failed(connection, answer, now, actor)
+        outcome = self._failed(connection, answer, now, actor)
+        self._links.retry_with_new_secret(outgoing)
+        return outcome
 
     def _ask(self, outgoing: Outgoing, connection: Connection) -> Answer | UnreadableError:
         try:

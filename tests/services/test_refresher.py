@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from werkzeug.wrappers import Request, Response
 
+from applinks.crypto import new_id
 from applinks.models import Connection, OutgoingLink, State, database
+from applinks.oauth import guard
 from applinks.services.refresher import LADDER, Outcome
 from applinks.wiring import Services
 from tests.conftest import Clock
@@ -268,6 +270,82 @@ def test_it_survives_the_deletion_of_the_link(
     provider.answer(meanwhile(lambda: ada.post("/links/payroll/delete"), json_answer(provider.grant())))
     assert services.refresher.refresh(Connection.get()) == Outcome.OVERTAKEN
     assert not Connection.select().exists()
+
+
+@pytest.mark.parametrize("answer", [json_answer({"error": "invalid_grant"}, 400), AWAY, LATE])
+def test_it_lets_a_changed_address_win(
+    ada: Visitor,
+    connect: Connect,
+    provider: StandIn,
+    services: Services,
+    clock: Clock,
+    link_form: dict[str, str],
+    answer: Answer,
+) -> None:
+    connect()
+    changed = link_form | {"token_endpoint": f"{provider.base_url}/other", "version": "1"}
+    provider.answer(meanwhile(lambda: ada.post("/links/payroll/edit", changed), answer))
+    assert services.refresher.refresh(Connection.get()) == Outcome.OVERTAKEN
+    connection = Connection.get()
+    assert connection.state == State.DISCONNECTED
+    assert not connection.refresh_token_enc
+    clock.advance(86_400)
+    assert services.refresher.refresh_due() == 0
+
+
+def test_it_tries_a_secret_at_once_that_came_while_the_old_one_was_refused(
+    ada: Visitor, connect: Connect, provider: StandIn, services: Services, link_form: dict[str, str], clock: Clock
+) -> None:
+    connect()
+    fresh = link_form | {"client_secret": "CANARY-fresh", "version": "1"}
+    refusal = json_answer({"error": "invalid_client"}, 401)
+    provider.answer(meanwhile(lambda: ada.post("/links/payroll/edit", fresh), refusal))
+    assert services.refresher.refresh(Connection.get()) == Outcome.REFUSED
+    assert due_in(services, clock) == 0
+    assert services.refresher.refresh_due() == 1
+    assert Connection.get().state == State.CONNECTED
+
+
+def test_it_retries_when_the_provider_hangs(
+    connect: Connect, provider: StandIn, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A063, F14: nobody knows what the provider did, so the refresh token stays."""
+    connect()
+    release = threading.Event()
+    monkeypatch.setattr(guard, "READ_SECONDS", 0.2)
+    provider.answer(lambda request: Response(str(release.wait(10))))
+    assert services.refresher.refresh(Connection.get()) == Outcome.RETRYING
+    release.set()
+    connection = Connection.get()
+    assert connection.words == "The provider didn't answer in time."
+    assert connection.refresh_token_enc
+
+
+def test_it_survives_what_nobody_thought_of(
+    ada: Visitor,
+    connect: Connect,
+    provider: StandIn,
+    services: Services,
+    link_form: dict[str, str],
+    link_id: str,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A073: the rest is refreshed, and the poisoned one waits for its lease to end before its next turn."""
+    connect()
+    other = new_id()
+    ada.post(f"/links/new/outgoing/{other}", link_form | {"name": "Other"})
+    url = ada.continue_url(ada.post("/links/other/connect"))
+    ada.get(callback_path(other, provider.consent(url)))
+    OutgoingLink.update(provider="gone").where(OutgoingLink.link == link_id).execute()
+    clock.advance(3000)
+    assert services.refresher.refresh_due() == 2
+    assert "failed" in caplog.text
+    refreshed = Connection.get(Connection.link == other)
+    assert refreshed.refreshed_at == int(clock())
+    assert services.refresher.refresh_due() == 0
+    clock.advance(61)
+    assert services.refresher.refresh_due() == 1
 
 
 def test_it_holds_no_transaction_while_it_waits(
