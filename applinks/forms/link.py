@@ -16,7 +16,7 @@ from applinks.providers import Catalogue, Provider, ProviderProfile
 
 ENDPOINTS = ("tenant", "authorization_endpoint", "token_endpoint", "userinfo_endpoint")
 CREDENTIALS = ("client_id", "client_secret", "scopes")
-DRAFT = ("name", "provider", *ENDPOINTS, "client_id", "scopes")
+DRAFT = ("name", "provider", *ENDPOINTS, "client_id", "scopes", "version")
 
 
 class OutgoingForm(FlaskForm):  # type: ignore[misc]

@@ -226,6 +226,7 @@ def _as_sent(outgoing: Outgoing) -> MultiDict[str, str]:
         {
             "name": outgoing.link.name,
             "provider": stored.provider,
+            "revealed": stored.provider,
             "client_id": stored.client_id,
             "scopes": stored.scopes,
             **outgoing.differences,

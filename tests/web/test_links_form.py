@@ -1,6 +1,8 @@
 """The form of an outgoing link: it reveals itself, loses nothing that was typed, and never shows a secret."""
 
+import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
@@ -222,6 +224,35 @@ def text_of_names(page: str) -> str:
     return " ".join(re.findall(r"<h1>(.*?)</h1>", page))
 
 
+def test_it_leaves_empty_scopes_empty_when_editing(ada: Visitor, path: str) -> None:
+    """The provider's default was chosen; a save of something else must not ask for more."""
+    empty = {**CREDENTIALS, "revealed": "google", "scopes": ""}
+    ada.post(path, {"name": "Mail", "provider": "google"} | empty)
+    assert re.search(r"<textarea[^>]*>\s*</textarea>", ada.get("/links/mail/edit").text)
+
+
+@pytest.mark.parametrize("parts", [101, 1000])
+def test_it_refuses_a_form_of_too_many_parts(ada: Visitor, path: str, parts: int) -> None:
+    """A181"""
+    response = ada.client.post(
+        path,
+        data={f"field-{number}": "x" for number in range(parts)},
+        content_type="multipart/form-data",
+        headers={"Origin": ada.base_url},
+        base_url=ada.base_url,
+    )
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("field", [*CUSTOM, *CREDENTIALS, "version", "tenant", "csrf_token"])
+def test_it_never_breaks_on_what_a_browser_would_not_send(ada: Visitor, path: str, field: str) -> None:
+    form = CUSTOM | CREDENTIALS | {"csrf_token": ada.csrf_token()}
+    for junk in ("\x00", b"\xff", b"\xed\xa0\x80", "\u202eevil", "x" * 5000):
+        sent = form | {field: junk}
+        response = ada.client.post(path, data=sent, headers={"Origin": ada.base_url}, base_url=ada.base_url)
+        assert response.status_code in (200, 303, 400, 422), junk
+
+
 def test_it_refuses_a_body_that_is_too_large(ada: Visitor, path: str) -> None:
     """A181"""
     assert ada.post(path, CUSTOM | {"name": "x" * 70_000}).status_code == 413
@@ -267,6 +298,42 @@ def test_it_keeps_what_was_typed_when_the_session_had_ended(ada: Visitor, path: 
     assert value(page, "token_endpoint") == ENDPOINTS["token_endpoint"]
     assert value(page, "client_id") == "payroll-client"
     assert value(page, "client_secret") == ""
+
+
+def test_it_keeps_an_interrupted_edit_apart_from_a_later_one(
+    ada: Visitor, sign_in_as: Callable[[str], Visitor], link_id: str, link_form: dict[str, str], clock: Clock
+) -> None:
+    """A182: what was typed comes back, but not over what somebody has stored meanwhile."""
+    token = ada.csrf_token()
+    clock.advance(3601)
+    mine = {"name": "Mine", "client_secret": "", "version": "1"}
+    interrupted = ada.post("/links/payroll/edit", link_form | mine | {"csrf_token": token}).text
+    bob = sign_in_as("bob")
+    assert bob.post("/links/payroll/edit", link_form | mine | {"name": "Theirs"}).status_code == 303
+    back, draft = value(interrupted, "next") or "", value(interrupted, "draft") or ""
+    assert ada.sign_in("ada", PASSWORD, next=back, draft=draft).headers["Location"] == "/links/payroll/edit"
+    page = ada.get(back).text
+    assert value(page, "name") == "Mine"
+    assert ada.post(back, link_form | mine | {"version": value(page, "version") or ""}).status_code == 409
+    assert ApplicationLink.get().name == "Theirs"
+
+
+def test_it_signs_in_again_for_htmx_too(ada: Visitor, path: str, clock: Clock) -> None:
+    token = ada.csrf_token()
+    clock.advance(3601)
+    response = ada.htmx("POST", path, CUSTOM | CREDENTIALS | {"csrf_token": token})
+    assert response.status_code == 401
+    assert response.headers["HX-Retarget"] == "body"
+    assert value(response.text, "draft")
+
+
+def test_it_shows_a_draft_once_and_on_its_own_page_alone(ada: Visitor, stranger: Visitor, path: str) -> None:
+    draft = json.dumps({"path": path, "fields": {"name": "Payroll", "client_secret": "CANARY-typed"}})
+    for other in (path, f"/links/new/outgoing/{new_id()}"):
+        stranger.sign_in("ada", PASSWORD, next=other, draft=draft)
+        assert value(stranger.get(other).text, "name") == ("Payroll" if other == path else "")
+        assert value(stranger.get(path).text, "name") == ""
+        stranger.post("/sign-out")
 
 
 @pytest.mark.parametrize(
