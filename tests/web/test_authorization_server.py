@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from itsdangerous import TimestampSigner
 from werkzeug.test import TestResponse
 
 from applinks.crypto import digest
@@ -208,6 +210,42 @@ def test_it_asks_only_who_is_signed_in(stranger: Visitor) -> None:
 @pytest.mark.parametrize("ticket", ["", "x", "a.b.c"])
 def test_it_takes_no_ticket_that_it_did_not_write(application: Application, ticket: str) -> None:
     assert application.visitor.post("/oauth/authorize", {"ticket": ticket, "decision": "allow"}).status_code == 400
+
+
+def test_it_takes_no_ticket_that_was_changed(application: Application) -> None:
+    found = re.search(r'name="ticket" value="([^"]+)"', application.authorize().text)
+    assert found
+    ticket = unescape(found[1])
+    for place in range(0, len(ticket), 7):
+        changed = ticket[:place] + ("A" if ticket[place] != "A" else "B") + ticket[place + 1 :]
+        response = application.visitor.post("/oauth/authorize", {"ticket": changed, "decision": "allow"})
+        assert response.status_code == 400, place
+    assert not AuthorizationCode.select().exists()
+
+
+def test_it_takes_no_ticket_of_ten_minutes_ago(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r'name="ticket" value="([^"]+)"', application.authorize().text)
+    assert found
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: int(time.time()) + 601)
+    response = application.visitor.post("/oauth/authorize", {"ticket": unescape(found[1]), "decision": "allow"})
+    assert response.status_code == 400
+    assert "too old" in text_of(response)
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic {}", "Bearer {} x", "{}", "Bearer {}\x00"])
+def test_it_tells_an_account_for_a_bearer_token_alone(application: Application, header: str) -> None:
+    access_token = application.exchange(application.code()).json["access_token"]
+    headers = {"Authorization": header.format(access_token).replace("\x00", "\\0")}
+    for path in ("/oauth/userinfo", f"/oauth/userinfo?access_token={access_token}"):
+        response = application.visitor.get(path, headers=headers)
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+def test_it_takes_no_refresh_token_for_an_access_token(application: Application) -> None:
+    tokens = application.exchange(application.code()).json
+    assert application.userinfo(tokens["refresh_token"]).status_code == 401
+    assert application.refresh(tokens["access_token"]).json["error"] == "invalid_grant"
 
 
 def test_it_takes_no_ticket_of_another_session(application: Application, sign_in_as: Callable[[str], Visitor]) -> None:

@@ -1,13 +1,17 @@
 """What the callback refuses: the token endpoint isn't asked, nothing is stored, and the page offers *Connect*."""
 
+import base64
+import hashlib
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from werkzeug.test import TestResponse
 
 from applinks.crypto import new_id
-from applinks.models import AuthorizationFlow, Connection, database
+from applinks.models import AuthorizationFlow, Connection, OutgoingLink, database
 from applinks.wiring import Services
 from tests.conftest import CLIENT_SECRET, Clock
 from tests.standin import Answer, StandIn, callback_path, json_answer, raw_answer
@@ -38,10 +42,18 @@ def test_it_refuses_a_state_that_nobody_began_with(
     assert "belongs to no connection" in said
 
 
-def test_it_refuses_an_answer_without_a_state(ada: Visitor, begin: Begin, provider: StandIn, link_id: str) -> None:
+@pytest.mark.parametrize("name", ["state", "code"])
+def test_it_refuses_an_answer_that_lacks_something(
+    ada: Visitor, begin: Begin, provider: StandIn, link_id: str, name: str
+) -> None:
     parameters = begin()
-    del parameters["state"]
+    del parameters[name]
     refused(ada.get(callback_path(link_id, parameters)), provider)
+
+
+def test_it_refuses_a_stranger_without_a_state(provider: StandIn, link_id: str, stranger: Visitor) -> None:
+    """A009: no cookie and no state are not the same nothing."""
+    refused(stranger.get(f"/oauth/callback/{link_id}?code=x"), provider, offers_connect=False)
 
 
 def test_it_refuses_a_state_in_other_letters(ada: Visitor, begin: Begin, provider: StandIn, link_id: str) -> None:
@@ -231,6 +243,64 @@ def test_it_stores_nothing_of_a_bad_exchange(
     assert says in text_of(response)
     assert not Connection.select().exists()
     assert CLIENT_SECRET not in response.text
+
+
+def test_it_keeps_what_was_connected_when_a_reconnect_fails(
+    ada: Visitor, begin: Begin, connect: Callable[..., None], provider: StandIn, link_id: str
+) -> None:
+    connect()
+    before = Connection.get().__data__
+    provider.answer(json_answer({"error": "invalid_grant"}, 400))
+    for parameters in (begin(), begin(error="access_denied"), begin(state="x")):
+        assert ada.get(callback_path(link_id, parameters)).status_code == 400
+    assert Connection.get().__data__ == before
+
+
+def test_it_proves_who_began(ada: Visitor, begin: Begin, provider: StandIn, link_id: str) -> None:
+    """A002, A003: the verifier fits the challenge, is new each time, and is in no URL."""
+    seen = set()
+    for _ in range(3):
+        url = ada.continue_url(ada.post("/links/payroll/connect"))
+        ada.get(callback_path(link_id, provider.consent(url)))
+        verifier, query = provider.token_requests[-1].form["code_verifier"], parse_qs(urlsplit(url).query)
+        hashed = hashlib.sha256(verifier.encode()).digest()
+        assert query["code_challenge"] == [base64.urlsafe_b64encode(hashed).decode().rstrip("=")]
+        assert query["code_challenge_method"] == ["S256"]
+        assert re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", verifier)
+        assert verifier not in url
+        seen |= {verifier, query["state"][0]}
+    assert len(seen) == 6
+
+
+@pytest.mark.parametrize("label", ["", "<b>", "../x", "x" * 61, "a b"])
+def test_it_begins_nothing_for_a_label_that_is_none(ada: Visitor, link_id: str, label: str) -> None:
+    response = ada.post("/links/payroll/connect", {"label": label})
+    assert response.status_code == 422
+    assert "<b>" not in response.text
+    assert not AuthorizationFlow.select().exists()
+
+
+def test_it_begins_nothing_where_the_address_is_no_longer_allowed(ada: Visitor, link_id: str) -> None:
+    """A081"""
+    outgoing = OutgoingLink.get()
+    outgoing.differences = outgoing.differences.replace("http://127.0.0.1", "https://169.254.169.254")
+    outgoing.save()
+    response = ada.post("/links/payroll/connect")
+    assert response.status_code == 400
+    assert "169.254.169.254" in text_of(response)
+    assert not AuthorizationFlow.select().exists()
+
+
+def test_it_keeps_two_hundred_pending_flows_of_all(
+    ada: Visitor, link_id: str, sign_in_as: Callable[[str], Visitor]
+) -> None:
+    """A031"""
+    for number in range(21):
+        visitor = sign_in_as(f"admin-{number}")
+        token = visitor.csrf_token()
+        for _ in range(10):
+            visitor.post("/links/payroll/connect", {"csrf_token": token})
+    assert AuthorizationFlow.select().count() == 200
 
 
 def test_it_keeps_ten_pending_flows_of_one_administrator(ada: Visitor, begin: Begin) -> None:

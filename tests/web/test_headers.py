@@ -1,5 +1,6 @@
 """The headers of every answer, whatever it is, and the one cookie."""
 
+from collections.abc import Callable
 from http.cookies import SimpleCookie
 
 import pytest
@@ -41,6 +42,29 @@ def test_it_hardens_answers_to_forms_too(ada: Visitor) -> None:
     path = "/links/new/outgoing/" + "0" * 32
     for response in (ada.post(path, {"name": ""}), ada.post(path, csrf=False), ada.post(path, {"name": "x" * 70_000})):
         check(response)
+
+
+def test_it_hardens_whatever_the_status(ada: Visitor, stranger: Visitor, link_id: str) -> None:
+    answers = [
+        ada.client.put("/links", base_url=ada.base_url),
+        ada.client.open("/links", method="OPTIONS", base_url=ada.base_url),
+        ada.get(f"/oauth/callback/{link_id}?state=x"),
+        ada.post("/links/payroll/connect"),
+        stranger.htmx("GET", "/links"),
+        stranger.post("/links/payroll/delete"),
+        ada.client.get("/links", base_url="http://localhost:5000"),
+        ada.client.post("/oauth/token", base_url=ada.base_url),
+    ]
+    assert [answer.status_code for answer in answers] == [405, 200, 400, 200, 401, 401, 307, 404]
+    for answer in answers:
+        check(answer)
+
+
+def test_it_sets_no_second_cookie_all_the_way(ada: Visitor, connect: Callable[..., None]) -> None:
+    connect()
+    names = {cookie.partition("=")[0] for path in PAGES for cookie in ada.get(path).headers.getlist("Set-Cookie")}
+    names |= {cookie.key for cookie in ada.client._cookies.values()}
+    assert names == {"applinks-5000"}
 
 
 def test_it_hardens_an_unexpected_error(ada: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:

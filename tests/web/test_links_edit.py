@@ -105,6 +105,40 @@ def test_it_refuses_an_edit_of_an_older_version(edit: Callable[..., int], versio
     assert ApplicationLink.get().name == "Payroll"
 
 
+def test_it_loses_nothing_of_two_tabs(ada: Visitor, link_form: dict[str, str], link_id: str) -> None:
+    """A182: the second to save is told, and still has what it typed."""
+    first = link_form | {"client_secret": "", "version": "1", "name": "First"}
+    assert ada.post("/links/payroll/edit", first).status_code == 303
+    second = ada.post("/links/payroll/edit", first | {"name": "Second", "scopes": "typed"})
+    assert second.status_code == 409
+    assert 'value="Second"' in second.text
+    assert "typed</textarea>" in second.text
+    assert "Somebody else has changed this link" in text_of(second)
+    assert ApplicationLink.get().name == "First"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{"id": "0" * 32}, {"slug": "evil"}, {"direction": "incoming"}, {"client_secret_enc": "x"}, {"link_id": "x"}],
+)
+def test_it_changes_no_more_than_its_fields(edit: Callable[..., int], link_id: str, extra: dict[str, str]) -> None:
+    """A179"""
+    sealed = OutgoingLink.get().client_secret_enc
+    assert edit(name="Wages", **extra) == 303
+    link = ApplicationLink.get()
+    assert (link.id, link.slug, link.direction, link.version) == (link_id, "payroll", "outgoing", 2)
+    assert OutgoingLink.get().client_secret_enc == sealed
+
+
+def test_it_never_asks_a_new_address_when_the_secret_is_missing(
+    edit: Callable[..., int], connect: Callable[..., None], ada: Visitor, provider: StandIn, services: Services
+) -> None:
+    connect()
+    assert edit(token_endpoint=f"{provider.base_url}/evil") == 422
+    assert services.refresher.refresh(Connection.get()) == "refreshed"
+    assert provider.asked[-1].path == "/token"
+
+
 def test_it_deletes_only_after_asking(ada: Visitor, connect: Callable[..., None], link_id: str) -> None:
     connect()
     page = ada.get("/links/payroll/delete")
