@@ -134,7 +134,9 @@ def test_it_refuses_one_links_answer_at_another(
     ada.post(f"/links/new/outgoing/{other}", link_form | {"name": "Other"})
     response = ada.get(callback_path(other, parameters))
     assert response.status_code == 400
+    assert "begun in another browser session" in text_of(response)
     assert not provider.token_requests
+    assert "used already" in refused(ada.get(callback_path(link_id, parameters)), provider)
 
 
 def test_it_refuses_when_the_link_was_changed_meanwhile(
@@ -144,7 +146,8 @@ def test_it_refuses_when_the_link_was_changed_meanwhile(
     path = callback_path(link_id, begin())
     changed = link_form | {"token_endpoint": f"{provider.base_url}/other", "version": "1"}
     assert ada.post("/links/payroll/edit", changed).status_code == 303
-    assert "settings were changed" in refused(ada.get(path), provider)
+    assert "while you were at the provider" in refused(ada.get(path), provider)
+    assert not provider.asked
 
 
 def test_it_knows_no_callback_of_a_deleted_link(ada: Visitor, begin: Begin, provider: StandIn, link_id: str) -> None:
