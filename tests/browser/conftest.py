@@ -84,9 +84,10 @@ def serving(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 class Watch:
     """What the pages of one context did that they shouldn't."""
 
-    def __init__(self, context: BrowserContext, base_url: str) -> None:
+    def __init__(self, context: BrowserContext, base_url: str, provider: str) -> None:
         self.context = context
         self.base_url = base_url
+        self.known = tuple(filter(None, (f"{base_url}/", "data:", provider)))
         self.complaints: list[str] = []
         self.requests: list[str] = []
         context.on("console", self._console)
@@ -99,14 +100,14 @@ class Watch:
             assert "CANARY" not in page.url
             if page.url.startswith(self.base_url):
                 assert page.evaluate("localStorage.length + sessionStorage.length") == 0
-        strangers = [url for url in self.requests if not url.startswith((self.base_url + "/", "data:"))]
+        strangers = [url for url in self.requests if not url.startswith(self.known)]
         assert not strangers, f"a page asked another origin: {strangers}"
         assert not self.complaints, self.complaints
 
     def _console(self, message: ConsoleMessage) -> None:
         expected = re.match(r"Failed to load resource: the server responded with a status of 4\d\d", message.text)
         if message.type in ("error", "warning") and not expected:
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.text} ({message.location['url']})")
 
     def _error(self, error: WebError) -> None:
         self.complaints.append(str(error.error))
@@ -117,10 +118,10 @@ def new_context(browser: Browser) -> Iterator[NewContext]:
     """Make contexts that are watched, and judged when the test has ended."""
     watches: list[Watch] = []
 
-    def make(base_url: str, **options: Any) -> BrowserContext:
+    def make(base_url: str, provider: str = "", **options: Any) -> BrowserContext:
         context = browser.new_context(base_url=base_url, **options)
         context.set_default_timeout(PATIENCE_MS)
-        watches.append(Watch(context, base_url))
+        watches.append(Watch(context, base_url, provider))
         return context
 
     yield make
