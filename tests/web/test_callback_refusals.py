@@ -127,7 +127,7 @@ def test_it_refuses_after_signing_out(ada: Visitor, begin: Begin, provider: Stan
 
 
 def test_it_refuses_one_links_answer_at_another(
-    ada: Visitor, begin: Begin, provider: StandIn, link_form: dict[str, str]
+    ada: Visitor, begin: Begin, provider: StandIn, link_id: str, link_form: dict[str, str]
 ) -> None:
     """A011, the mix-up attack: each link has a Redirect URL of its own."""
     parameters, other = begin(), new_id()
