@@ -8,6 +8,7 @@ from applinks.oauth.client import OAuthClient
 from applinks.oauth.guard import Guard
 from applinks.providers import Catalogue
 from applinks.services.authorization import Authorization
+from applinks.services.connections import Connections
 from applinks.services.dance import Dance
 from applinks.services.links import Links
 from applinks.services.refresher import Refresher
@@ -23,6 +24,7 @@ class Services:
     catalogue: Catalogue
     guard: Guard
     links: Links
+    connections: Connections
     dance: Dance
     refresher: Refresher
     authorization: Authorization
@@ -39,6 +41,7 @@ def build(settings: Settings, keys: KeyRing, catalogue: Catalogue, clock: Callab
         catalogue=catalogue,
         guard=guard,
         links=links,
+        connections=Connections(clock),
         dance=Dance(links, vault, client, clock),
         refresher=Refresher(links, vault, client, clock),
         authorization=Authorization(keys, clock),

@@ -20,6 +20,7 @@ from applinks.models import (
 from applinks.oauth.registration import ClientRegistration, name_key, slug_of
 from applinks.providers import Catalogue, Provider, ProviderProfile
 from applinks.services import history
+from applinks.services.connections import emptied
 from applinks.services.vault import Vault
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -239,48 +240,10 @@ class Links:
         with database.atomic():
             ApplicationLink.delete().where(ApplicationLink.id == link.id).execute()
 
-    def connection(self, outgoing: Outgoing, label: str) -> Connection:
-        """Raises NotFoundError."""
-        for connection in outgoing.connections:
-            if connection.label == label:
-                return connection
-        raise NotFoundError("There is no such connection. It may have been removed.")
-
-    def disconnect(self, connection: Connection, actor: str) -> None:
-        """Wipe a connection's tokens; the row and its history stay."""
-        with database.atomic():
-            Connection.update(emptied("")).where(Connection.id == connection.id).execute()
-            history.record(
-                connection.link_id, "disconnected", at=int(self._clock()), label=connection.label, actor=actor
-            )
-
-    def remove(self, connection: Connection, actor: str) -> None:
-        """Delete a connection's row."""
-        with database.atomic():
-            Connection.delete().where(Connection.id == connection.id).execute()
-            history.record(connection.link_id, "removed", at=int(self._clock()), label=connection.label, actor=actor)
-
 
 def is_link_id(text: str) -> bool:
     """Whether `text` is in the form of a link's ID."""
     return bool(_ID.fullmatch(text))
-
-
-def emptied(words: str) -> dict[object, object]:
-    """The columns of a connection without tokens. The new generation makes a refresh under way come to nothing."""
-    return {
-        Connection.state: State.DISCONNECTED,
-        Connection.words: words,
-        Connection.access_token_enc: "",
-        Connection.refresh_token_enc: "",
-        Connection.scopes_granted: "",
-        Connection.expires_at: None,
-        Connection.next_attempt_at: None,
-        Connection.failures: 0,
-        Connection.lease_owner: "",
-        Connection.lease_until: 0,
-        Connection.generation: Connection.generation + 1,
-    }
 
 
 def _retry_now(link_id: str, now: int) -> None:

@@ -24,7 +24,7 @@ _SAID = {
 def show(slug: str, label: str) -> ResponseReturnValue:
     """The fragment that keeps itself up to date; for anybody else, the link's page."""
     outgoing = services().links.outgoing(slug)
-    connection = services().links.connection(outgoing, label)
+    connection = services().connections.find(outgoing.link.id, label)
     if not by_htmx():
         return redirect(url_for("links.show", slug=slug), 303)
     return render_template("connections/_connection.html", outgoing=outgoing, connection=connection)
@@ -32,7 +32,7 @@ def show(slug: str, label: str) -> ResponseReturnValue:
 
 @blueprint.post("/refresh")
 def refresh(slug: str, label: str) -> ResponseReturnValue:
-    connection = services().links.connection(services().links.outgoing(slug), label)
+    connection = services().connections.find(services().links.find(slug).id, label)
     with a_place_to_wait():
         outcome = services().refresher.refresh(connection, actor())
     flash(_SAID[outcome])
@@ -41,8 +41,8 @@ def refresh(slug: str, label: str) -> ResponseReturnValue:
 
 @blueprint.post("/disconnect")
 def disconnect(slug: str, label: str) -> ResponseReturnValue:
-    connection = services().links.connection(services().links.outgoing(slug), label)
-    services().links.disconnect(connection, actor())
+    connection = services().connections.find(services().links.find(slug).id, label)
+    services().connections.disconnect(connection, actor())
     flash(f"{label} was disconnected. Its history stays.")
     return redirect(url_for("links.show", slug=slug), 303)
 
@@ -50,13 +50,13 @@ def disconnect(slug: str, label: str) -> ResponseReturnValue:
 @blueprint.get("/remove")
 def confirm_remove(slug: str, label: str) -> ResponseReturnValue:
     outgoing = services().links.outgoing(slug)
-    connection = services().links.connection(outgoing, label)
+    connection = services().connections.find(outgoing.link.id, label)
     return render_template("connections/remove.html", outgoing=outgoing, connection=connection)
 
 
 @blueprint.post("/remove")
 def remove(slug: str, label: str) -> ResponseReturnValue:
-    connection = services().links.connection(services().links.outgoing(slug), label)
-    services().links.remove(connection, actor())
+    connection = services().connections.find(services().links.find(slug).id, label)
+    services().connections.remove(connection, actor())
     flash(f"{label} was removed.")
     return redirect(url_for("links.show", slug=slug), 303)

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -13,10 +11,9 @@ from applinks.crypto import new_id
 from applinks.errors import ConflictError, InvalidFieldError
 from applinks.forms.link import DRAFT, OutgoingForm, Steps, read, steps, tell
 from applinks.models import INCOMING, ApplicationLink
-from applinks.providers import Provider
 from applinks.services import history
 from applinks.services.links import Outgoing, is_link_id
-from applinks.settings import Settings, is_loopback
+from applinks.web.advice import redirect_warnings
 from applinks.web.current import actor, by_htmx, services, signed_in
 
 blueprint = Blueprint("links", __name__)
@@ -236,30 +233,3 @@ def _as_sent(outgoing: Outgoing) -> MultiDict[str, str]:
 
 def _number(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
-
-
-def redirect_warnings(settings: Settings, provider: Provider, host: str) -> list[str]:
-    """What about the Redirect URL may displease this provider."""
-    name = urlsplit(settings.base_url).hostname or ""
-    found = []
-    if host != settings.authority:
-        found.append(
-            f"You opened Applinks at {host}, but its base URL is {settings.base_url}: the Redirect URL uses the latter. "
-            "If it isn't the address that browsers use, set APPLINKS_BASE_URL."
-        )
-    if _is_private(name):
-        who = f"{provider.name} refuses" if provider.refuses_private_redirects else "Many providers refuse"
-        found.append(
-            f"{name} is a private address: {who} it as a Redirect URL. Set APPLINKS_BASE_URL to the external address, "
-            "for example a load balancer's."
-        )
-    if not settings.https:
-        found.append("The Redirect URL is plain http: most providers accept that only for tests on one's own machine.")
-    return found
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return not ip_address(host.strip("[]")).is_global
-    except ValueError:
-        return is_loopback(host)
