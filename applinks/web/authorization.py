@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from applinks.services.authorization import ConsentRequest
 from applinks.web.current import services, signed_in
 from applinks.web.dance import continue_page
-from applinks.web.gate import from_applications, public
+from applinks.web.gate import from_applications
 
 blueprint = Blueprint("authorization", __name__, url_prefix="/oauth")
 
@@ -33,7 +33,6 @@ def decided() -> ResponseReturnValue:
 
 
 @blueprint.post("/token")
-@public
 @from_applications
 def token() -> ResponseReturnValue:
     """The token endpoint (RFC 6749 §3.2), for applications that authenticate themselves."""
@@ -44,7 +43,7 @@ def token() -> ResponseReturnValue:
 
 
 @blueprint.get("/userinfo")
-@public
+@from_applications
 def userinfo() -> ResponseReturnValue:
     """Who gave an access token (RFC 6750 §2.1: only in the Authorization header)."""
     scheme, _, access_token = request.headers.get("Authorization", "").partition(" ")

@@ -26,7 +26,7 @@ def public(view: View) -> View:
 
 
 def from_applications(view: View) -> View:
-    """Mark a view that programs call, not pages: they authenticate themselves, so no origin has to be ours."""
+    """Mark a view that programs call, not pages: they authenticate themselves, and have no session and no origin."""
     view.from_applications = True  # type: ignore[attr-defined]
     return view
 
@@ -48,12 +48,12 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
     @app.before_request
     def pass_or_refuse() -> ResponseReturnValue | None:
         view = current_app.view_functions.get(request.endpoint or "")
+        if request.endpoint == "static" or getattr(view, "from_applications", False):
+            return None
         if elsewhere := _canonical_loopback():
             return redirect(elsewhere, 307)
-        if request.endpoint == "static":
-            return None
         _load_session(active=not getattr(view, "unattended", False))
-        if view and not getattr(view, "from_applications", False):
+        if view:
             _check_origin()
         if view is None or getattr(view, "public", False) or browser_session():
             return None

@@ -1,5 +1,6 @@
 """Every form posted once over https, behind a TLS front, as it is run for real."""
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -116,3 +117,40 @@ def change_settings(page: Page) -> None:
     expect(page.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
     sign_in(page, NEW_PASSWORD)
     expect(page.get_by_role("heading", name="Application links")).to_be_visible()
+
+
+@pytest.fixture
+def secure_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    """The demo behind the front; its token endpoint is asked past the front, whose certificate nobody trusts."""
+    folder, port = tmp_path_factory.mktemp("https-demo"), free_port()
+    application = Application(folder / "data", "demo", APPLINKS_BASE_URL=f"https://localhost:{port}")
+    front = TlsFront(port, application.port, folder)
+    plain = f"http://127.0.0.1:{application.port}"
+    endpoints = {"authorization_endpoint": f"{application.base_url}/oauth/authorize"}
+    endpoints |= {f"{name}_endpoint": f"{plain}/oauth/{name}" for name in ("token", "userinfo")}
+    application.sql("UPDATE outgoing_link SET differences = ?", json.dumps(endpoints))
+    yield application
+    front.stop()
+    application.stop()
+
+
+def test_it_posts_every_form_of_a_connection(secure_demo: Application, new_context: NewContext) -> None:
+    page = new_context(secure_demo.base_url, ignore_https_errors=True).new_page()
+    page.goto(secure_demo.address)
+    page.get_by_role("button", name="Connect Demo provider").click()
+    page.get_by_role("button", name="Deny").click()
+    page.get_by_role("button", name="Connect", exact=True).click()
+    page.get_by_role("button", name="Allow").click()
+    expect(page.get_by_role("status")).to_contain_text("demo is connected.")
+    page.get_by_role("button", name="Refresh now").click()
+    expect(page.get_by_role("status")).to_contain_text("The token was refreshed.")
+    page.get_by_role("link", name="Connect another account").click()
+    page.get_by_label("Label").fill("second")
+    page.get_by_role("button", name="Connect", exact=True).click()
+    page.get_by_role("button", name="Allow").click()
+    second = page.locator("#connection-second")
+    second.get_by_role("button", name="Disconnect").click()
+    expect(page.get_by_role("status")).to_contain_text("second was disconnected.")
+    second.get_by_role("link", name="Remove").click()
+    page.get_by_role("button", name="Remove connection").click()
+    expect(page.get_by_role("status")).to_contain_text("second was removed.")
