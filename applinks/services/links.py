@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from applinks.crypto import new_id
-from applinks.errors import ConflictError, InvalidFieldError, NotFoundError
+from applinks.errors import AppError, ConflictError, InvalidFieldError, NotFoundError
 from applinks.models import (
     INCOMING,
     OUTGOING,
@@ -89,12 +89,14 @@ class Links:
         return ApplicationLink.get_or_none(ApplicationLink.id == link_id)
 
     def outgoing(self, slug: str) -> Outgoing:
-        """Raises NotFoundError for anything but an outgoing link."""
+        """Raises NotFoundError for anything but an outgoing link, AppError where its provider is unknown."""
         link = self.find(slug)
         stored = OutgoingLink.get_or_none(OutgoingLink.link == link.id)
         if stored is None:
             raise NotFoundError("There is no outgoing link here.")
-        provider = self._catalogue[stored.provider]
+        provider = self._catalogue.get(stored.provider)
+        if provider is None:
+            raise AppError(f"This release knows no provider called {stored.provider}, which this link was made for.")
         differences: dict[str, str] = json.loads(stored.differences)
         connections = (
             Connection.select().where(Connection.link == link.id).order_by(Connection.created_at, Connection.id)

@@ -75,14 +75,13 @@ class SignIn:
         """
         username = unicodedata.normalize("NFC", username).strip()[: LONGEST_USERNAME + 1]
         keys = f"account {username.casefold()}", f"address {address}"
-        if wait := self._throttle.wait(*keys):
+        if wait := self._throttle.begin(*keys):
             raise ThrottledError(f"There were too many wrong tries. The next one counts in {wait} seconds.", wait)
         administrator = Administrator.get_or_none(Administrator.username == username)
         hashed = (administrator.password_hash if administrator else "") or NOBODYS_PASSWORD
         with self._hashing:
             right = password_matches(_normal(password)[:LONGEST_PASSWORD], hashed)
         if not right or administrator is None or hashed == NOBODYS_PASSWORD:
-            self._throttle.failed(*keys)
             return None
         self._throttle.succeeded(*keys)
         return administrator

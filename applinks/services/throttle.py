@@ -18,20 +18,22 @@ class Throttle:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def wait(self, *keys: str) -> int:
-        """How many seconds until another try is looked at, 0 for now."""
-        with self._lock:
-            return max(self._wait(key) for key in keys)
+    def begin(self, *keys: str) -> int:
+        """Begin a try: 0 where it may be looked at, else the seconds to wait.
 
-    def failed(self, *keys: str) -> None:
-        """Count a try that was looked at and was wrong. A try during the wait isn't counted."""
+        It counts as wrong until it `succeeded`, so that tries at the same time can't pass one gap together; a try
+        during the wait isn't counted.
+        """
         with self._lock:
+            if wait := max(self._wait(key) for key in keys):
+                return wait
             for key in keys:
                 count = self._count(key) + 1
                 self._failures[key] = (count, self._clock())
                 self._failures.move_to_end(key)
             while len(self._failures) > MOST_KEYS:
                 self._failures.popitem(last=False)
+            return 0
 
     def succeeded(self, *keys: str) -> None:
         with self._lock:

@@ -160,6 +160,14 @@ def test_it_does_nothing_to_an_unknown_link(ada: Visitor, path: str) -> None:
     assert ada.post(f"/links/nobody{path}").status_code == 404
 
 
+def test_it_says_so_when_the_provider_is_unknown(ada: Visitor, link_id: str) -> None:
+    OutgoingLink.update(provider="gone").execute()
+    response = ada.get("/links/payroll")
+    assert response.status_code == 400
+    assert "knows no provider called gone" in text_of(response)
+    assert "Payroll" in ada.get("/links").text
+
+
 class TestAnIncomingLink:
     @pytest.fixture(autouse=True)
     def incoming(self, services: Services) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask import Flask
 
-from applinks.errors import NotFoundError
+from applinks.errors import NotFoundError, ThrottledError
 from applinks.models import Administrator, SignInSession, database
 from applinks.services import demo
 from applinks.settings import Settings, read_settings
@@ -55,6 +55,22 @@ def test_it_slows_guessing_down(stranger: Visitor, bob: Administrator, clock: Cl
     assert set(statuses) == {422, 429}
     clock.advance(60)
     assert stranger.sign_in("bob", PASSWORD).status_code == 303
+
+
+def test_it_looks_at_few_of_many_guesses_at_once(services: Services, bob: Administrator) -> None:
+    """Those that come together don't pass one gap together."""
+
+    def guess(_: int) -> bool:
+        try:
+            services.sign_in.check_password("bob", "CANARY wrong", "198.51.100.7")
+        except ThrottledError:
+            return False
+        finally:
+            database.close()
+        return True
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sum(pool.map(guess, range(24))) <= 6
 
 
 def test_it_says_when_to_try_again(stranger: Visitor, bob: Administrator) -> None:
