@@ -17,7 +17,7 @@ def redirect_warnings(settings: Settings, provider: Provider, host: str) -> list
             "If it isn't the address that browsers use, set APPLINKS_BASE_URL."
         )
     if _is_private(name):
-        who = f"{provider.name} refuses" if provider.refuses_private_redirects else "Many providers refuse"
+        who = f"{provider.name} refuses" if provider.refuses_private_redirects else "many providers refuse"
         found.append(
             f"{name} is a private address: {who} it as a Redirect URL. Set APPLINKS_BASE_URL to the external address, "
             "for example a load balancer's."
