@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from typing import NoReturn, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 from flask import Flask
 from waitress.server import create_server
@@ -51,7 +51,7 @@ def _serve(settings: Settings) -> int:
     return 0
 
 
-def _listen(app: Flask, settings: Settings):  # type: ignore[no-untyped-def]
+def _listen(app: Flask, settings: Settings) -> Any:
     try:
         return create_server(app, host=settings.host, port=settings.port, threads=SERVER_THREADS, ident=None)
     except OSError as error:

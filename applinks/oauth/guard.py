@@ -169,7 +169,7 @@ def _split(url: str) -> SplitResult:
 def _ascii(text: str) -> str:
     """The URL with its host in ASCII (IDNA 2008, UTS 46), refused when anything else isn't printable ASCII."""
     before, marker, rest = text.partition("://")
-    authority = re.match(r"[^/?#\\]*", rest).group() if marker else ""  # type: ignore[union-attr]
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0] if marker else ""
     if marker and not authority.isascii():
         host, colon, port = authority.partition(":")
         try:
