@@ -36,16 +36,15 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(settings: Settings) -> int:
     app = create_app(settings)
     services = cast(Services, app.extensions["applinks"])
+    server = _listen(app, settings)  # first, so that a taken port re-points nothing
     if settings.demo:
         seeds.seed(services.links, settings.base_url, int(time.time()))
-    server = _listen(app, settings)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     services.refresher.start()
     try:
         _say(_welcome(services))
         server.run()
-    except KeyboardInterrupt:
-        pass
     finally:
         services.refresher.stop()
     return 0
