@@ -5,7 +5,6 @@ token that comes a second time revokes the whole family (RFC 6749 §4.1.2, RFC 9
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from urllib.parse import unquote_plus
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from oauthlib.oauth2 import AccessDeniedError, FatalClientError, OAuth2Error, RequestValidator
+from oauthlib.oauth2.rfc6749.utils import scope_to_list
 
 from applinks.crypto import KeyRing, digest, new_id, new_token, same
 from applinks.errors import AppError
@@ -97,6 +97,8 @@ class Authorization:
 
     def token(self, uri: str, body: str, headers: Mapping[str, str]) -> Answer:
         """Answer a token request (RFC 6749 §3.2) in one transaction."""
+        if refused := self._server.refuse_token_request(uri, body):
+            return refused
         with database.atomic():
             answer_headers, answer, status = self._server.answer_token_request(uri, body, headers)
         if status == 401:
@@ -232,9 +234,11 @@ class _Validator(RequestValidator):  # type: ignore[misc]
         found = IssuedToken.get_or_none(mine)
         if found is None or found.revoked_at or found.refresh_expires_at <= self._now():
             return False
-        if request.scope and not set(request.scope.split()) <= set(found.scopes.split()):
+        # Cut as oauthlib cuts it: what it refuses as invalid_scope mustn't cost the client its token.
+        asked = set(scope_to_list(request.scope)) if request.scope else set()
+        if asked and not found.spent_at and not asked <= set(found.scopes.split()):
             request.grant = found
-            return True  # refused by oauthlib as invalid_scope, without costing the client its token
+            return True
         unspent = IssuedToken.spent_at.is_null()
         if IssuedToken.update(spent_at=self._now()).where(mine & unspent).execute() != 1:
             self._revoke(found.family)
@@ -260,7 +264,7 @@ def _basic(header: str) -> tuple[str, str] | None:
         return None
     try:
         client_id, colon, secret = base64.b64decode(encoded, validate=True).decode("ascii").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no ASCII
         return "", ""
     return (unquote_plus(client_id), unquote_plus(secret)) if colon else ("", "")
 

@@ -11,9 +11,10 @@ from applinks.web.gate import from_applications
 blueprint = Blueprint("authorization", __name__, url_prefix="/oauth")
 
 
-@blueprint.before_request
+@blueprint.before_app_request
 def only_with_incoming_links() -> None:
-    if not services().authorization.offered():
+    """Before the gate, which would lead strangers to sign-in for a page that isn't there."""
+    if request.blueprint == blueprint.name and not services().authorization.offered():
         abort(404)
 
 

@@ -418,7 +418,8 @@ def test_it_answers_a_broken_body_with_an_error(application: Application, body: 
 
 
 @pytest.mark.parametrize(
-    "header", ["Basic", "Basic !", "Basic " + base64.b64encode(b"\xff:\xff").decode(), "Basic YXBw", "x"]
+    "header",
+    ["Basic", "Basic !", "Basic " + base64.b64encode(b"\xff:\xff").decode(), "Basic YXBw", "Basic \u00e9", "x"],
 )
 def test_it_refuses_a_broken_client_authentication(application: Application, header: str) -> None:
     response = application.raw_token("grant_type=refresh_token&refresh_token=x", {"Authorization": header})
@@ -439,7 +440,46 @@ def test_it_is_not_there_without_an_incoming_link(ada: Visitor, services: Servic
     for name in ("app", "other"):
         ada.post(f"/links/{name}/delete")
     assert ada.get(path).status_code == 404
+    ada.post("/sign-out")
+    assert ada.get(path).status_code == 404
     assert Application(ada).raw_token("grant_type=refresh_token").status_code == 404
+
+
+@pytest.mark.parametrize("scope", ["profile  profile", "profile mail", " profile  ", "mail", "\tprofile"])
+def test_it_takes_no_token_for_a_scope_that_it_refuses(application: Application, scope: str) -> None:
+    """The refresh token wasn't spent: sent again rightly, it works, and nothing was revoked."""
+    tokens = application.exchange(application.code()).json
+    answer = application.refresh(tokens["refresh_token"], scope=scope)
+    if answer.status_code != 200:
+        assert answer.json["error"] == "invalid_scope"
+        assert application.refresh(tokens["refresh_token"]).status_code == 200
+
+
+def test_it_revokes_at_reuse_whatever_scope_is_asked(application: Application) -> None:
+    tokens = application.exchange(application.code()).json
+    newer = application.refresh(tokens["refresh_token"]).json
+    refused(application.refresh(tokens["refresh_token"], scope="mail"), "invalid_grant")
+    refused(application.refresh(newer["refresh_token"]), "invalid_grant")
+
+
+@pytest.mark.parametrize("query", ["x", "x=%zz", "x=[1]", "grant_type=refresh_token", "client_id=%00"])
+def test_it_takes_no_token_request_in_a_url(application: Application, query: str) -> None:
+    response = application.visitor.client.post(f"/oauth/token?{query}", base_url=application.visitor.base_url)
+    refused(response, "invalid_request")
+
+
+def test_it_refuses_a_heap_of_parameters_before_it_looks_anything_up(application: Application) -> None:
+    body = "&".join(f"a{number}" for number in range(9000))
+    with database.atomic("EXCLUSIVE"):  # whoever wants to write has to wait for this
+        refused(application.raw_token(body), "invalid_request")
+
+
+@pytest.mark.parametrize("query", ["x=%zz", "client_id=<x>", "x=[1]", 'x="', "state=a&state=b", "x&x", "%00"])
+def test_it_refuses_a_broken_authorization_request(application: Application, query: str) -> None:
+    response = application.visitor.get("/oauth/authorize?" + urlencode(REQUEST) + "&" + query)
+    if query != "%00":
+        assert response.status_code == 400
+    assert "Location" not in response.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS"])
