@@ -74,8 +74,8 @@ class SignIn:
         Raises ThrottledError while guessing for this account or from this address is slowed.
         """
         username = unicodedata.normalize("NFC", username).strip()[: LONGEST_USERNAME + 1]
-        keys = f"account {username.casefold()}", f"address {address}"
-        if wait := self._throttle.begin(*keys):
+        account = username.casefold()
+        if wait := self._throttle.begin(account, address):
             raise ThrottledError(f"There were too many wrong tries. The next one counts in {wait} seconds.", wait)
         administrator = Administrator.get_or_none(Administrator.username == username)
         hashed = (administrator.password_hash if administrator else "") or NOBODYS_PASSWORD
@@ -83,7 +83,7 @@ class SignIn:
             right = password_matches(_normal(password)[:LONGEST_PASSWORD], hashed)
         if not right or administrator is None or hashed == NOBODYS_PASSWORD:
             return None
-        self._throttle.succeeded(*keys)
+        self._throttle.succeeded(account, address)
         return administrator
 
     def change_password(self, session: SignInSession, current: str, new: str, address: str) -> None:

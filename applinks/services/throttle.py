@@ -1,4 +1,7 @@
-"""Slows guessing down: five free tries, then a wait that doubles from a second to a minute. Nobody is locked out."""
+"""Slows guessing down: five free tries, then a wait that doubles from a second to a minute.
+
+Nobody is locked out: however many guess for an account, somebody who didn't is let try once.
+"""
 
 import threading
 from collections import OrderedDict
@@ -11,23 +14,27 @@ MOST_KEYS = 10_000
 
 
 class Throttle:
-    """Counts failures by key (an account, an address) in this process's memory."""
+    """Counts failures by account, by address and by both in this process's memory."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def begin(self, *keys: str) -> int:
+    def begin(self, account: str, address: str) -> int:
         """Begin a try: 0 where it may be looked at, else the seconds to wait.
 
         It counts as wrong until it `succeeded`, so that tries at the same time can't pass one gap together; a try
-        during the wait isn't counted.
+        during the wait isn't counted. The account's own wait is for addresses that were wrong about it before:
+        whoever guesses on and on must not keep its owner out.
         """
         with self._lock:
-            if wait := max(self._wait(key) for key in keys):
+            wait = self._wait(_by_address(address))
+            if self._count(_by_both(account, address)):
+                wait = max(wait, self._wait(_by_account(account)))
+            if wait:
                 return wait
-            for key in keys:
+            for key in _keys(account, address):
                 count = self._count(key) + 1
                 self._failures[key] = (count, self._clock())
                 self._failures.move_to_end(key)
@@ -35,9 +42,9 @@ class Throttle:
                 self._failures.popitem(last=False)
             return 0
 
-    def succeeded(self, *keys: str) -> None:
+    def succeeded(self, account: str, address: str) -> None:
         with self._lock:
-            for key in keys:
+            for key in _keys(account, address):
                 self._failures.pop(key, None)
 
     def _count(self, key: str) -> int:
@@ -51,3 +58,19 @@ class Throttle:
         pause = min(2 ** (count - FREE_TRIES), LONGEST_WAIT)
         left = self._failures[key][1] + pause - self._clock()
         return max(0, int(left + 0.999))
+
+
+def _keys(account: str, address: str) -> tuple[str, str, str]:
+    return _by_account(account), _by_address(address), _by_both(account, address)
+
+
+def _by_account(account: str) -> str:
+    return f"account {account}"
+
+
+def _by_address(address: str) -> str:
+    return f"address {address}"
+
+
+def _by_both(account: str, address: str) -> str:
+    return f"address {address}, account {account}"

@@ -104,10 +104,31 @@ class TestBehindAProxy:
     ) -> None:
         """A109: no spelling of a name that finds the account is a fresh start."""
         for number in range(6):
-            form = {"username": spelling.format(" " * number), "password": "CANARY wrong"}
-            headers = {"Origin": stranger.base_url, "X-Forwarded-For": f"203.0.113.{number}"}
-            last = stranger.post("/sign-in", form, headers=headers)
-        assert last.status_code == 429
+            last = self.guess(stranger, spelling.format(" " * number), f"203.0.113.{number % 3}")
+        assert last == 429
+
+    def guess(self, visitor: Visitor, username: str, address: str, password: str = "CANARY wrong") -> int:
+        form = {"username": username, "password": password}
+        headers = {"Origin": visitor.base_url, "X-Forwarded-For": address}
+        return visitor.post("/sign-in", form, headers=headers).status_code
+
+    def test_it_looks_at_few_guesses_from_several_addresses(
+        self, stranger: Visitor, bob: Administrator, clock: Clock
+    ) -> None:
+        """A109"""
+        looked_at = 0
+        for _ in range(100):
+            looked_at += [self.guess(stranger, "bob", f"203.0.113.{number}") for number in range(3)].count(422)
+            clock.advance(6)
+        assert looked_at <= 20
+
+    def test_it_lets_the_owner_in_while_others_guess(self, stranger: Visitor, bob: Administrator, clock: Clock) -> None:
+        """A109: whoever guesses without end keeps nobody out."""
+        for _ in range(20):
+            for number in range(6):
+                self.guess(stranger, "bob", f"203.0.113.{number}")
+            clock.advance(10)
+        assert self.guess(stranger, "bob", "198.51.100.9", PASSWORD) == 303
 
 
 def test_it_begins_a_new_session_at_every_sign_in(stranger: Visitor, bob: Administrator) -> None:
