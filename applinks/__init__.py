@@ -14,7 +14,7 @@ from applinks.oauth.client import prepare_libraries
 from applinks.providers import CATALOGUE, Catalogue
 from applinks.services.storage import open_storage
 from applinks.settings import Settings, read_settings
-from applinks.web import authorization, connections, dance, gate, headers, links, problems, sign_in, words
+from applinks.web import address, authorization, connections, dance, gate, headers, links, problems, sign_in, words
 from applinks.web import settings as settings_pages
 from applinks.web.current import browser_session
 from applinks.wiring import build
@@ -53,14 +53,15 @@ def create_app(
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["applinks"] = build(settings, keys, catalogue, clock)
 
+    for page in (links, connections, dance, authorization, sign_in, settings_pages):
+        app.register_blueprint(page.blueprint)
+    address.install(app, settings)
     headers.install(app)
     problems.install(app)
     words.install(app)
     gate.install(app, sign_in.sign_in_page)
     csrf = CSRFProtect(app)
     csrf.exempt("applinks.web.authorization.token")
-    for page in (links, connections, dance, authorization, sign_in, settings_pages):
-        app.register_blueprint(page.blueprint)
     _describe(app, settings)
     return app
 
@@ -80,4 +81,6 @@ def _describe(app: Flask, settings: Settings) -> None:
             versions[name] = hashlib.sha256((_ROOT / "static" / name).read_bytes()).hexdigest()[:16]
         return url_for("static", filename=name, v=versions[name])
 
-    app.jinja_env.globals.update(asset=asset, browser_session=browser_session, settings=settings)
+    app.jinja_env.globals.update(
+        asset=asset, asked_host=address.asked_host, browser_session=browser_session, settings=settings
+    )

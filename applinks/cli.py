@@ -19,6 +19,9 @@ from applinks.settings import Settings, read_settings
 from applinks.web.waiting import SERVER_THREADS
 from applinks.wiring import Services
 
+# Pages refuse forms over 64 KiB in words; what is far over isn't even received.
+BODY_BYTES = 1024 * 1024
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
@@ -52,12 +55,20 @@ def _serve(settings: Settings) -> int:
 
 def _listen(app: Flask, settings: Settings) -> Any:
     try:
-        return create_server(app, host=settings.host, port=settings.port, threads=SERVER_THREADS, ident=None)
+        return create_server(
+            app,
+            host=settings.host,
+            port=settings.port,
+            threads=SERVER_THREADS,
+            ident=None,
+            clear_untrusted_proxy_headers=False,  # APPLINKS_TRUSTED_PROXIES decides which of them count
+            max_request_body_size=BODY_BYTES,
+        )
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        raise StartRefusedError(
-            f"{where} can't be listened at: {error.strerror}. Choose another APPLINKS_PORT."
-        ) from None
+        why = f"{error.strerror}. Choose another APPLINKS_PORT"
+    except ValueError:
+        why = "APPLINKS_HOST is no address of this machine"
+    raise StartRefusedError(f"{settings.host}:{settings.port} can't be listened at: {why}.")
 
 
 def _stop(signum: int, frame: object) -> NoReturn:

@@ -3,6 +3,7 @@
 `steps` alone says which fields there are for what was sent; the page shows those and `read` checks those.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ from applinks.providers import Catalogue, Provider, ProviderProfile
 
 ENDPOINTS = ("tenant", "authorization_endpoint", "token_endpoint", "userinfo_endpoint")
 CREDENTIALS = ("client_id", "client_secret", "scopes")
-DRAFT = ("name", "provider", *ENDPOINTS, "client_id", "scopes", "version")
+DRAFT_LENGTH = 16_384
+
+_DRAFT = ("name", "provider", *ENDPOINTS, "client_id", "scopes", "version", "revealed")
 
 
 class OutgoingForm(FlaskForm):  # type: ignore[misc]
@@ -118,3 +121,31 @@ def tell(form: FlaskForm, error: InvalidFieldError) -> None:
 
 def _tell(field: Field, error: InvalidFieldError) -> None:
     field.errors = [*field.errors, str(error)]
+
+
+def write_draft(path: str, form: Mapping[str, str]) -> str:
+    """What was typed into the form at `path`, but no secret, as one text; empty for another form."""
+    fields = {name: form[name] for name in _DRAFT if name in form}
+    return json.dumps({"path": path, "fields": fields}) if fields else ""
+
+
+def draft_fields(draft: str, path: str) -> dict[str, str]:
+    """The fields of a draft that was written at `path`; none where a visitor made something else of it."""
+    try:
+        content = json.loads(draft)
+        found = content["fields"] if content["path"] == path else {}
+        fields = {name: found[name] for name in _DRAFT if name in found}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return {name: text for name, text in fields.items() if isinstance(text, str) and text.isprintable()}
+
+
+def read_draft(text: str) -> str:
+    """A draft as it may be stored, empty where it isn't one of ours."""
+    if len(text) > DRAFT_LENGTH:
+        return ""
+    try:
+        path = json.loads(text)["path"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return write_draft(path, draft_fields(text, path)) if isinstance(path, str) else ""

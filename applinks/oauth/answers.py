@@ -164,7 +164,7 @@ def _retry_after(response: requests.Response) -> int | None:
     try:
         when, now = parsedate_to_datetime(text), parsedate_to_datetime(response.headers["Date"])
         return min(max(int((when - now).total_seconds()), 0), LONGEST_WAIT)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
 
 

@@ -21,8 +21,8 @@ from applinks.oauth.answers import Away, Granted, Nonsense, TokenAnswer, read_ac
 from applinks.oauth.guard import AddressRefusedError, Guard
 from applinks.providers import ProviderProfile
 
-# At DEBUG these write tokens, codes and client secrets.
-_TALKATIVE = ("requests_oauthlib", "oauthlib", "urllib3", "requests")
+# At DEBUG these write tokens, codes, client secrets and rows.
+_TALKATIVE = ("requests_oauthlib", "oauthlib", "urllib3", "requests", "peewee")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class OAuthClient:
                 client_secret=in_body.get("client_secret"),
             )
 
-        return self._ask(credentials, "access_token_response", ask)
+        return self._ask(profile, credentials, "access_token_response", ask)
 
     def refresh(
         self, profile: ProviderProfile, credentials: ClientCredentials, *, refresh_token: str, scopes: str
@@ -130,7 +130,7 @@ class OAuthClient:
             session.scope = scopes.split() if profile.send_scope_on_refresh else None
             session.refresh_token(profile.token_endpoint, refresh_token=refresh_token, auth=auth, **in_body)
 
-        return self._ask(credentials, "refresh_token_response", ask)
+        return self._ask(profile, credentials, "refresh_token_response", ask)
 
     def account(self, profile: ProviderProfile, access_token: str) -> str | None:
         """The name of the account behind a token, where a userinfo endpoint tells it; for display only."""
@@ -145,7 +145,13 @@ class OAuthClient:
         except requests.RequestException:
             return None
 
-    def _ask(self, credentials: ClientCredentials, hook: str, ask: Callable[[OAuth2Session], None]) -> Answer:
+    def _ask(
+        self,
+        profile: ProviderProfile,
+        credentials: ClientCredentials,
+        hook: str,
+        ask: Callable[[OAuth2Session], None],
+    ) -> Answer:
         accepted: list[Granted] = []
 
         def read(response: requests.Response) -> requests.Response:
@@ -161,6 +167,7 @@ class OAuthClient:
         self._guard.protect(session)
         session.register_compliance_hook(hook, read)
         try:
+            self._guard.endpoint(profile.token_endpoint)  # the library has a refusal of its own for plain http
             with session:
                 ask(session)
         except _AnsweredError as refused:

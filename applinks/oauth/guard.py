@@ -2,7 +2,7 @@
 
 Plain http and loopback are for an Applinks that itself lives on loopback; private networks only where the operator
 names them; link-local and metadata addresses never. No redirect is followed, no proxy or netrc of the environment
-counts, and every call ends.
+counts, and a provider that says nothing is given up.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote_plus, urlsplit
 
 import idna
 import requests
@@ -80,7 +80,8 @@ class Guard:
             raise AddressRefusedError("Leave out the user name and password before the host.")
         if "#" in url:
             raise AddressRefusedError("Leave out the part from # on: an endpoint has no fragment (RFC 6749 §3.1).")
-        own = sorted(_OWN_PARAMETERS & {pair.partition("=")[0].lower() for pair in re.split("[&;]", parts.query)})
+        names = {unquote_plus(pair.partition("=")[0]).strip().lower() for pair in re.split("[&;]", parts.query)}
+        own = sorted(_OWN_PARAMETERS & names)
         if own:
             raise AddressRefusedError(f"Leave {own[0]} out of the address: Applinks sends it itself.")
         if parts.port in _FOREIGN_PORTS or parts.port == 0:
@@ -161,8 +162,8 @@ def _split(url: str) -> SplitResult:
         ) from None
     if not parts.scheme or not host or not (_literal(host) or (_HOST.fullmatch(host) and len(host) <= 253)):
         raise AddressRefusedError("This isn't a complete address. Write it like https://auth.example.com/authorize.")
-    if re.fullmatch(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)", host) and not _literal(host):
-        raise AddressRefusedError("Write an IP address as four plain decimal numbers.")
+    if (re.fullmatch(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)", host) or "[" in parts.netloc) and not _literal(host):
+        raise AddressRefusedError("Write an IP address as four plain decimal numbers, or as [IPv6].")
     return parts
 
 

@@ -80,7 +80,7 @@ def read_name(text: str) -> str:
 
     Raises InvalidFieldError.
     """
-    name = unicodedata.normalize("NFC", " ".join(text.split(" "))).strip()
+    name = " ".join(filter(None, unicodedata.normalize("NFC", text).split(" ")))
     if not name:
         raise InvalidFieldError("name", "Give the link a name, such as the application at its other end.")
     if len(name) > NAME_LENGTH:

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 from applinks.errors import InvalidFieldError
 from applinks.oauth.registration import read_label
@@ -59,8 +60,10 @@ def continue_page(url: str) -> ResponseReturnValue:
 def callback(link_id: str) -> ResponseReturnValue:
     """The redirection endpoint (RFC 6749 §3.1.2)."""
     link = services().links.find_by_id(link_id)
-    if link is None or request.method != "GET":
-        abort(404 if link is None else 405)
+    if link is None:
+        abort(404)
+    if request.method != "GET":
+        raise MethodNotAllowed(["GET"])
     session = browser_session()
     actor = session.administrator.username if session else ""
     try:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, redirect, request, session, url_for
 from flask.globals import request_ctx
@@ -11,6 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from applinks.errors import AppError
 from applinks.settings import is_loopback
+from applinks.web.address import asked_host
 from applinks.web.current import browser_session, by_htmx, services
 
 View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
@@ -68,11 +68,9 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
 def _canonical_loopback() -> str | None:
     """Another loopback name shows the same pages, but its cookies and Redirect URLs don't match: go to the right one."""
     settings = services().settings
-    host = urlsplit(f"//{request.host}").hostname or ""
-    other = settings.loopback and is_loopback(host) and request.host != settings.authority
-    if not other or request.method not in ("GET", "HEAD"):
-        return None
-    return settings.base_url + request.full_path.rstrip("?")
+    host = asked_host()
+    other = settings.loopback and host != settings.authority and is_loopback(re.sub(r":[0-9]*$", "", host).strip("[]"))
+    return request.url if other and request.method in ("GET", "HEAD") else None
 
 
 def _load_session(*, active: bool) -> None:

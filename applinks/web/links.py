@@ -1,18 +1,16 @@
 """Application links: the list, and making, showing, editing and deleting one."""
 
-import json
-from collections.abc import Mapping
-
 from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from applinks.crypto import new_id
 from applinks.errors import ConflictError, InvalidFieldError
-from applinks.forms.link import DRAFT, OutgoingForm, Steps, read, steps, tell
+from applinks.forms.link import OutgoingForm, Steps, draft_fields, read, steps, tell
 from applinks.models import INCOMING, ApplicationLink
 from applinks.services import history
 from applinks.services.links import Outgoing, is_link_id
+from applinks.web.address import asked_host
 from applinks.web.advice import redirect_warnings
 from applinks.web.current import actor, by_htmx, services, signed_in
 
@@ -192,7 +190,7 @@ def _render(
         path=path,
         providers=services().catalogue.values(),
         redirect_uri=services().links.redirect_uri(link_id),
-        warnings=redirect_warnings(services().settings, shown.provider, request.host) if shown.provider else [],
+        warnings=redirect_warnings(services().settings, shown.provider, asked_host()) if shown.provider else [],
         same_provider=same_provider,
         partial=partial,
     )
@@ -207,13 +205,8 @@ def _go_to(link: ApplicationLink) -> ResponseReturnValue:
 
 def _draft() -> MultiDict[str, str] | None:
     """What was typed into this page before its session ended."""
-    draft = services().sign_in.take_draft(signed_in())
-    try:
-        content = json.loads(draft) if draft else {}
-        fields: Mapping[str, object] = content["fields"] if content["path"] == request.path else {}
-        return MultiDict({name: str(fields[name]) for name in DRAFT if name in fields}) or None
-    except (ValueError, KeyError, TypeError):
-        return None
+    fields = draft_fields(services().sign_in.take_draft(signed_in()), request.path)
+    return MultiDict(fields) if fields else None
 
 
 def _as_sent(outgoing: Outgoing) -> MultiDict[str, str]:

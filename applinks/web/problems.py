@@ -6,10 +6,11 @@ from types import TracebackType
 from flask import Flask, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from peewee import IntegrityError
 from werkzeug.exceptions import HTTPException
 
 from applinks.crypto import new_id
-from applinks.errors import AppError, BusyError
+from applinks.errors import AppError, BusyError, ConflictError
 from applinks.web.current import by_htmx
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,14 @@ def install(app: Flask) -> None:
         title, message = _PLAIN.get(status, (error.name, "The request wasn't carried out."))
         headers = {"Allow": ", ".join(error.valid_methods or ())} if hasattr(error, "valid_methods") else {}
         return page(status, title, message, headers)
+
+    @app.errorhandler(IntegrityError)
+    def overtaken(error: IntegrityError) -> ResponseReturnValue:
+        """Everything is checked before it is written: a row that is gone, or there, by then is somebody else's doing."""
+        log.info("Something was stored or deleted meanwhile at %s.", request.endpoint)
+        return page(
+            409, ConflictError.title, "What this is about was changed or deleted in the meantime. Look at it again."
+        )
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> ResponseReturnValue:

@@ -1,20 +1,17 @@
 """Signing in and out, and the setup address of a first start."""
 
-import json
-
-from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 from applinks.errors import InvalidFieldError, NotFoundError, ThrottledError
-from applinks.forms.link import DRAFT, tell
+from applinks.forms.link import read_draft, tell, write_draft
 from applinks.forms.sign_in import SetupForm, SignInForm
 from applinks.models import Administrator
 from applinks.web.current import browser_session, by_htmx, client_address, services, signed_in
 from applinks.web.gate import local_path, public
 
 blueprint = Blueprint("sign_in", __name__)
-
-DRAFT_LENGTH = 16_384
 
 
 @blueprint.get("/sign-in")
@@ -39,15 +36,13 @@ def sign_in_submitted() -> ResponseReturnValue:
     if administrator is None:
         form.password.errors = ["User name or password is wrong."]
         return render_template("sign_in/sign_in.html", form=form, interrupted=False), 422
-    _begin_session(administrator, (form.draft.data or "")[:DRAFT_LENGTH])
+    _begin_session(administrator, read_draft(form.draft.data or ""))
     return redirect(local_path(form.next.data), 303)
 
 
 def sign_in_page(back: str) -> ResponseReturnValue:
     """Answer a form whose session has ended: what was typed, but no secret, goes through signing in."""
-    fields = {name: request.form[name] for name in DRAFT if name in request.form}
-    draft = json.dumps({"path": request.path, "fields": fields}) if fields else ""
-    form = SignInForm(formdata=None, next=back, draft=draft)
+    form = SignInForm(formdata=None, next=back, draft=write_draft(request.path, request.form))
     response = make_response(render_template("sign_in/sign_in.html", form=form, interrupted=True), 401)
     if by_htmx():
         response.headers.update({"HX-Retarget": "body", "HX-Reswap": "innerHTML"})
@@ -71,7 +66,7 @@ def setup(code: str) -> ResponseReturnValue:
     sign_in = services().sign_in
     if services().settings.demo:
         if request.method != "GET":
-            abort(405)  # a look at the address, as mail programs take, doesn't spend it
+            raise MethodNotAllowed(["GET"])  # a look at the address, as mail programs take, doesn't spend it
         if browser_session():
             return redirect("/", 303)
         _begin_session(sign_in.spend_setup_code(code))

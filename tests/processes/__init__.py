@@ -1,5 +1,6 @@
 """A real Applinks in a process of its own, as an operator starts it."""
 
+import logging
 import os
 import re
 import signal
@@ -19,13 +20,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+# The browser's side of these tests isn't Applinks: at DEBUG it would write the URLs that it asks for.
+logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
 class Process:
     """`python app.py [COMMAND]` on a port of its own; what it prints is kept and must hold no secret."""
 
     def __init__(self, folder: Path, command: str = "", port: int | None = None, **settings: str) -> None:
         self.port = port or free_port()
         self.folder = folder
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("APPLINKS_")}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("APPLINKS_", "OAUTHLIB_"))
+        }
         environment |= {
             "APPLINKS_PORT": str(self.port),
             "APPLINKS_DATA_DIR": str(folder),

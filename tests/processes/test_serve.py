@@ -123,6 +123,29 @@ def test_it_says_so_when_the_port_is_taken(running: list[Process], folder: Path)
     assert "Choose another APPLINKS_PORT" in process.lines[0]
 
 
+def test_it_knows_visitors_behind_its_proxy_by_their_own_address(running: list[Process], folder: Path) -> None:
+    """A187, with what the server itself does to these headers."""
+    process = start(running, folder, APPLINKS_TRUSTED_PROXIES="127.0.0.1/32")
+    process.wait_until_open()
+    person = Person(process)
+
+    def guess(number: int, address: str) -> int:
+        person.headers["X-Forwarded-For"] = address
+        return person.submit("/sign-in", username=f"nobody-{number}", password=PASSWORD).status_code
+
+    assert [guess(number, "198.51.100.7") for number in range(6)] == [422] * 5 + [429]
+    assert guess(6, "198.51.100.8") == 422
+
+
+def test_it_receives_no_endless_body(running: list[Process], folder: Path) -> None:
+    """A181"""
+    process = start(running, folder)
+    process.wait_until_open()
+    with socket.create_connection(("127.0.0.1", process.port), timeout=20) as caller:
+        caller.sendall(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 157286400\r\n\r\n" + b"x" * 1000)
+        assert caller.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -130,6 +153,7 @@ def test_it_says_so_when_the_port_is_taken(running: list[Process], folder: Path)
         ({"APPLINKS_BASEURL": "x"}, "APPLINKS_BASEURL is no setting"),
         ({"APPLINKS_BASE_URL": "http://links.example.com"}, "plain http"),
         ({"APPLINKS_DATA_DIR": "/dev/null/data"}, "can't be made"),
+        ({"APPLINKS_HOST": "no.such.host.invalid"}, "APPLINKS_HOST is no address of this machine"),
     ],
 )
 def test_it_says_in_one_line_why_it_does_not_start(

@@ -1,6 +1,7 @@
 """Who may pass: strangers see nothing, and a change must come from a page of ours."""
 
 from collections.abc import Callable
+from urllib.parse import urljoin
 
 import pytest
 from flask import Flask
@@ -85,10 +86,13 @@ FORGED = [
 
 @pytest.mark.parametrize("headers", FORGED)
 def test_it_takes_no_form_of_another_site(
-    app: Flask, ada: Visitor, connect: Callable[..., None], headers: dict[str, str]
+    app: Flask, services: Services, ada: Visitor, connect: Callable[..., None], headers: dict[str, str]
 ) -> None:
     """A124"""
     connect()
+    services.links.create_incoming(
+        "App", client_id="app", client_secret_digest="0", redirect_uris="https://a.example/", scopes="profile", life=60
+    )
     before, token = rows(), ada.csrf_token()
     for endpoint, path in routes(app, "POST"):
         if endpoint != "authorization.token":
@@ -154,6 +158,31 @@ def test_it_decides_nothing_by_host(ada: Visitor, link_id: str, name: str) -> No
     response = ada.client.get("/links/payroll", base_url=ada.base_url, headers={name: "evil.example"})
     assert "http://127.0.0.1:5000/oauth/callback/" in response.text
     assert "evil.example/" not in response.text
+
+
+HOSTS = ["evil.example", "a b", "x" * 300, "[::1", "127.0.0.1:5000@evil.example", "localhost:5000\u00e9", ""]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("path", ["/links", "/links//new", "/static//app.css", "/nothing"])
+def test_it_answers_any_host_with_its_own_address(stranger: Visitor, host: str, path: str) -> None:
+    """A186"""
+    response = stranger.get(path, headers={"Host": host})
+    assert response.status_code in (303, 308, 404)
+    assert urljoin(stranger.base_url, response.headers.get("Location", "/")).startswith("http://127.0.0.1:5000/")
+    assert "Content-Security-Policy" in response.headers
+
+
+@pytest.mark.parametrize("path", ["/%0d%0aX:y", "/links%0d%0aSet-Cookie:%20a=b", "/%c3%a4", "//evil.example/x"])
+def test_it_writes_no_header_out_of_a_path(ada: Visitor, path: str) -> None:
+    response = ada.client.get(path, base_url="http://localhost:5000")
+    assert response.headers["Location"].startswith("http://127.0.0.1:5000/")
+    assert "\n" not in response.headers["Location"]
+
+
+def test_it_says_which_methods_the_callback_takes(ada: Visitor, link_id: str) -> None:
+    response = ada.client.head(f"/oauth/callback/{link_id}", base_url=ada.base_url)
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET")
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
