@@ -18,6 +18,12 @@ class NotFoundError(AppError):
     title = "Page not found"
 
 
+class SpentError(NotFoundError):
+    """What was asked for worked once, or for a while."""
+
+    title = "This address can't be used any more"
+
+
 class ConflictError(AppError):
     """What was asked for contradicts what somebody else has just stored."""
 

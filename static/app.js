@@ -60,14 +60,16 @@ document.addEventListener("change", (event) => {
   if (event.target.dataset?.show) find(event.target.dataset.show).type = event.target.checked ? "text" : "password";
 });
 document.addEventListener("focusin", (event) => {
-  if (event.target.matches?.(".copy input[readonly]")) event.target.select();
+  if (event.target.matches?.(".copy textarea")) event.target.select();
 });
 document.addEventListener("input", keepDraft);
-document.addEventListener("htmx:after:swap", () => {
+document.addEventListener("htmx:after:swap", (event) => {
   reveal(document);
+  // After Save, the summary says what is wrong; once fields are revealed anew, it would be out of date.
+  if (event.target.id === "fields" || event.detail?.ctx?.target?.id === "fields") find("#summary")?.remove();
+  else find("#summary")?.focus();
   if (unrestored.length) restoreDraft();
   else keepDraft();
-  find("#summary")?.scrollIntoView({ block: "nearest" });
 });
 reveal(document);
 // htmx starts by a timer, too, set before this one: what is restored then reveals the rest.

@@ -3,7 +3,7 @@
 from applinks.models.administrators import Administrator, SetupCode, SignInSession
 from applinks.models.authorization import AuthorizationCode, IssuedToken
 from applinks.models.base import database, open_database
-from applinks.models.connections import REFRESHED_STATES, AuthorizationFlow, Connection, Event, State
+from applinks.models.connections import AuthorizationFlow, Connection, Event, State
 from applinks.models.instance import Instance
 from applinks.models.links import INCOMING, OUTGOING, ApplicationLink, IncomingLink, OutgoingLink
 
@@ -25,7 +25,6 @@ TABLES = (
 __all__ = [
     "INCOMING",
     "OUTGOING",
-    "REFRESHED_STATES",
     "TABLES",
     "Administrator",
     "ApplicationLink",

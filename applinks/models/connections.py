@@ -21,9 +21,6 @@ class State(StrEnum):
     CONNECTED = "connected"
 
 
-REFRESHED_STATES = (State.CONNECTED, State.RETRYING)
-
-
 class Connection(Table):
     """`generation` grows with every change of tokens. `next_attempt_at` is when the refresher acts, None for never.
 

@@ -20,6 +20,7 @@ SCOPES_COUNT = 100
 
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _CREDENTIAL = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A.1, A.2
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a pattern of dots that show nothing
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 
 
@@ -81,7 +82,7 @@ def read_name(text: str) -> str:
     Raises InvalidFieldError.
     """
     name = " ".join(filter(None, unicodedata.normalize("NFC", text).split(" ")))
-    if not name:
+    if not any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in name):
         raise InvalidFieldError("name", "Give the link a name, such as the application at its other end.")
     if len(name) > NAME_LENGTH:
         raise InvalidFieldError("name", f"The name is longer than {NAME_LENGTH} characters.")

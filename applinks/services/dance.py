@@ -105,6 +105,7 @@ class Dance:
                 slug=slug,
                 label=label,
             )
+        _check_label(outgoing, flow)
         sent_at = int(self._clock())
         answer = self._exchange(outgoing, flow, code)
         if not isinstance(answer, Granted):
@@ -157,6 +158,7 @@ class Dance:
         with database.atomic():
             if _pinned(flow) != _pins(self._links.outgoing(link.slug)):
                 raise NotConnectedError("The link's settings were changed meanwhile.", slug=link.slug, label=label)
+            _check_label(outgoing, flow)
             connection = Connection.get_or_none(Connection.link == link.id, Connection.label == label)
             if connection is None:
                 connection = Connection.create(id=new_id(), link=link.id, label=label, created_at=sent_at)
@@ -191,6 +193,17 @@ def _pins(outgoing: Outgoing) -> tuple[str, ...]:
 
 def _pinned(flow: AuthorizationFlow) -> tuple[str, ...]:
     return (flow.authorization_endpoint, flow.token_endpoint, flow.client_id, flow.redirect_uri)
+
+
+def _check_label(outgoing: Outgoing, flow: AuthorizationFlow) -> None:
+    """A flow never replaces a grant that its administrator couldn't know of: made under its label since it was begun."""
+    namesake = Connection.get_or_none(Connection.link == outgoing.link.id, Connection.label == flow.label)
+    if namesake and namesake.created_at > flow.created_at:
+        raise NotConnectedError(
+            f"An account was connected as {flow.label} while you were at the provider. It was left as it is.",
+            slug=outgoing.link.slug,
+            label=flow.label,
+        )
 
 
 def _forget_flows(administrator_id: str, now: int) -> None:

@@ -30,13 +30,17 @@ _WORST_FIRST = list(State)
 
 @dataclass(frozen=True)
 class LinkRow:
-    """One row of the list; `connection` is the one in the worst state, None without any."""
+    """One row of the list; `connection` is the one in the worst state, None without any.
+
+    `connections` counts all of them, `working` those that have a valid token.
+    """
 
     link: ApplicationLink
     provider: str
     state: State | None
     connection: Connection | None
     connections: int
+    working: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class Links:
         worst = min(connections, key=lambda row: _WORST_FIRST.index(State(row.state)), default=None)
         state = None if link.direction == INCOMING else State(worst.state) if worst else State.DISCONNECTED
         name = self._catalogue[provider].name if provider in self._catalogue else ""
-        return LinkRow(link, name, state, worst, len(connections))
+        working = sum(connection.state in (State.CONNECTED, State.EXPIRING) for connection in connections)
+        return LinkRow(link, name, state, worst, len(connections), working)
 
     def find(self, slug: str) -> ApplicationLink:
         """Raises NotFoundError."""
@@ -183,10 +188,11 @@ class Links:
             or registration.client_id != outgoing.stored.client_id
         )
 
-    def update(self, outgoing: Outgoing, registration: ClientRegistration, *, version: int, actor: str) -> None:
+    def update(self, outgoing: Outgoing, registration: ClientRegistration, *, version: int, actor: str) -> bool:
         """Store an edit that was begun at `version`; a changed endpoint or client ID disconnects the accounts.
 
-        Raises InvalidFieldError, or ConflictError where somebody has edited the link meanwhile.
+        Returns whether accounts were disconnected. Raises InvalidFieldError, or ConflictError where somebody has edited
+        the link meanwhile.
         """
         changed = self.needs_secret(outgoing, registration)
         if changed and not registration.client_secret:
@@ -221,10 +227,12 @@ class Links:
             OutgoingLink.update(columns).where(OutgoingLink.link == link.id).execute()
             history.record(link.id, "changed", at=now, actor=actor)
             if changed:
-                wipe = Connection.update(emptied("The link's settings were changed: connect again."))
-                wipe.where(Connection.link == link.id).execute()
-            elif registration.client_secret:
+                wipe = Connection.update(emptied("The link's settings were changed."))
+                connected = Connection.state != State.DISCONNECTED
+                return bool(wipe.where((Connection.link == link.id) & connected).execute())
+            if registration.client_secret:
                 _retry_now(link.id, now)
+        return False
 
     def retry_with_new_secret(self, asked_with: Outgoing) -> None:
         """A client secret that was stored while the one before it was being refused is tried at once, too."""

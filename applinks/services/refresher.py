@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable
 from enum import StrEnum
 
+from peewee import Expression
+
 from applinks.crypto import UnreadableError, new_id
-from applinks.models import REFRESHED_STATES, ApplicationLink, Connection, State, database
+from applinks.models import ApplicationLink, Connection, State, database
 from applinks.oauth.answers import Away, Granted, Nonsense, Refused
 from applinks.oauth.client import AddressRefused, Answer, ClientCredentials, OAuthClient
 from applinks.services import history
@@ -34,6 +36,7 @@ class Outcome(StrEnum):
     """How a refresh ended; all of them are expected."""
 
     REFRESHED = "refreshed"
+    NOTHING = "nothing to refresh with"
     CLAIMED = "claimed by another"
     OVERTAKEN = "overtaken by a change"
     RETRYING = "retrying"
@@ -86,9 +89,11 @@ class Refresher:
     def refresh(self, connection: Connection, actor: str = "") -> Outcome:
         """Refresh one connection as it was read; whoever was quicker wins."""
         owner, now = new_id(), int(self._clock())
-        free = (Connection.lease_until < now) & (Connection.generation == connection.generation)
+        over = connection.expires_at is not None and connection.expires_at <= now
+        if not (connection.refresh_token_enc or over):
+            return Outcome.NOTHING
         claim = Connection.update(lease_owner=owner, lease_until=now + LEASE_SECONDS)
-        if claim.where((Connection.id == connection.id) & free).execute() != 1:
+        if claim.where(_as_read(connection) & (Connection.lease_until < now)).execute() != 1:
             return Outcome.CLAIMED
         if not connection.refresh_token_enc:
             return self._expired(connection, now)
@@ -154,7 +159,6 @@ class Refresher:
         self, connection: Connection, state: State, words: str, next_attempt_at: int | None, now: int, actor: str
     ) -> Outcome:
         """Store a failure; tokens are kept whatever it was."""
-        same_row = (Connection.id == connection.id) & (Connection.generation == connection.generation)
         settled = Connection.update(
             state=state,
             words=words,
@@ -162,7 +166,7 @@ class Refresher:
             failures=connection.failures + 1,
             lease_owner="",
             lease_until=0,
-        ).where(same_row)
+        ).where(_as_read(connection))
         with database.atomic():
             if settled.execute() != 1:
                 return Outcome.OVERTAKEN
@@ -172,6 +176,7 @@ class Refresher:
         return Outcome.RETRYING if state == State.RETRYING else Outcome.REFUSED
 
 
-def is_refreshed(connection: Connection) -> bool:
-    """Whether the refresher will act on this connection by itself."""
-    return connection.next_attempt_at is not None and connection.state in REFRESHED_STATES
+def _as_read(connection: Connection) -> Expression:
+    """The row where nobody has stored tokens or a failure since it was read."""
+    same_tokens = Connection.generation == connection.generation
+    return (Connection.id == connection.id) & same_tokens & (Connection.failures == connection.failures)

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable
 
 from applinks.crypto import NOBODYS_PASSWORD, digest, hash_password, new_id, new_token, password_matches
-from applinks.errors import InvalidFieldError, NotFoundError, ThrottledError
+from applinks.errors import InvalidFieldError, SpentError, ThrottledError
 from applinks.models import Administrator, SetupCode, SignInSession, database
 from applinks.services.throttle import Throttle
 
@@ -42,30 +42,30 @@ class SignIn:
         return code
 
     def check_setup_code(self, code: str) -> None:
-        """Raises NotFoundError where the code doesn't work (any more)."""
+        """Raises SpentError where the code doesn't work (any more)."""
         if not SetupCode.select().where(self._valid(code)).exists():
-            raise NotFoundError(_SETUP_GONE)
+            raise SpentError(_SETUP_GONE)
 
     def set_up(self, code: str, username: str, password: str) -> Administrator:
         """Make the first administrator, once.
 
-        Raises NotFoundError or InvalidFieldError.
+        Raises SpentError or InvalidFieldError.
         """
         self.check_setup_code(code)
         username, password = _read_username(username), read_password(password, username)
         hashed = self._hash(password)
         with database.atomic():
             if SetupCode.delete().where(self._valid(code)).execute() != 1:
-                raise NotFoundError(_SETUP_GONE)
+                raise SpentError(_SETUP_GONE)
             return Administrator.create(
                 id=new_id(), username=username, password_hash=hashed, created_at=int(self._clock())
             )
 
     def spend_setup_code(self, code: str) -> Administrator:
-        """The demo's way in: its setup address signs its only administrator in, once. Raises NotFoundError."""
+        """The demo's way in: its setup address signs its only administrator in, once. Raises SpentError."""
         with database.atomic():
             if SetupCode.delete().where(self._valid(code)).execute() != 1:
-                raise NotFoundError(_SETUP_GONE)
+                raise SpentError(_SETUP_GONE)
             return Administrator.select().get()
 
     def check_password(self, username: str, password: str, address: str) -> Administrator | None:

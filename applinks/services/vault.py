@@ -4,8 +4,6 @@ from applinks.crypto import KeyRing, Place
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, State
 from applinks.oauth.answers import ASSUMED_LIFE, Granted
 
-SHORTEST_PAUSE = 30
-
 
 class Vault:
     """Seals secrets for their row and opens them. Opening raises crypto.UnreadableError."""
@@ -68,4 +66,4 @@ def _next_attempt(sent_at: int, life: int | None, refreshable: bool) -> int | No
     if not refreshable:
         return sent_at + life
     margin = min(max(600, life // 5), life // 3)
-    return sent_at + max(life - margin, min(SHORTEST_PAUSE, life))
+    return sent_at + life - margin

@@ -12,6 +12,7 @@ blueprint = Blueprint("connections", __name__, url_prefix="/links/<slug>/connect
 
 _SAID = {
     Outcome.REFRESHED: "The token was refreshed.",
+    Outcome.NOTHING: "There is no refresh token here to refresh with.",
     Outcome.CLAIMED: "A refresh was under way already.",
     Outcome.OVERTAKEN: "The connection was changed meanwhile, so the refresh was not used.",
     Outcome.RETRYING: "The provider couldn't be asked. Applinks keeps trying.",

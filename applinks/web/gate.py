@@ -37,6 +37,12 @@ def unattended(view: View) -> View:
     return view
 
 
+def only_helps(view: View) -> View:
+    """Mark a view that only helps to fill in a form: without a session it does nothing, and the form asks to sign in."""
+    view.only_helps = True  # type: ignore[attr-defined]
+    return view
+
+
 def local_path(text: str | None) -> str:
     """A path of our own to go on to, `/` for anything else (no open redirector, RFC 9700 §4.11)."""
     return text if text and len(text) <= 2048 and _LOCAL_PATH.fullmatch(text) else "/"
@@ -60,6 +66,8 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
         back = _way_back()
         if request.method in _SAFE_METHODS and not by_htmx():
             return redirect(url_for("sign_in.sign_in", next=back), 303)
+        if getattr(view, "only_helps", False):
+            return "", 401, {"HX-Reswap": "none"}
         if request.method in _SAFE_METHODS:
             return "", 401, {"HX-Redirect": url_for("sign_in.sign_in")}
         return sign_in_page(back)

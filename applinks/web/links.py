@@ -13,6 +13,7 @@ from applinks.services.links import Outgoing, is_link_id
 from applinks.web.address import asked_host
 from applinks.web.advice import redirect_warnings
 from applinks.web.current import actor, by_htmx, services, signed_in
+from applinks.web.gate import only_helps
 
 blueprint = Blueprint("links", __name__)
 
@@ -60,13 +61,16 @@ def new_outgoing_submitted(link_id: str) -> ResponseReturnValue:
     registration = read(form, shown, secret_needed=True)
     if registration:
         try:
-            return _go_to(services().links.create(link_id, registration, actor()))
+            link = services().links.create(link_id, registration, actor())
+            flash("The link was saved. Connect an account now.")
+            return _go_to(link)
         except InvalidFieldError as error:
             tell(form, error)
     return _form_page(form, shown, link_id=link_id, status=422)
 
 
 @blueprint.post("/links/new/outgoing/<link_id>/fields")
+@only_helps
 def new_outgoing_fields(link_id: str) -> ResponseReturnValue:
     """The fields that provider and endpoints reveal."""
     _stored(link_id)
@@ -102,8 +106,8 @@ def edit_submitted(slug: str) -> ResponseReturnValue:
     registration = read(form, shown, secret_needed=False)
     if registration:
         try:
-            links.update(outgoing, registration, version=_number(form.version.data), actor=actor())
-            flash("The link was saved.")
+            disconnected = links.update(outgoing, registration, version=_number(form.version.data), actor=actor())
+            flash(f"The link was saved.{' Its accounts were disconnected.' if disconnected else ''}")
             return _go_to(outgoing.link)
         except InvalidFieldError as error:
             tell(form, error)
@@ -114,6 +118,7 @@ def edit_submitted(slug: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/links/<slug>/edit/fields")
+@only_helps
 def edit_fields(slug: str) -> ResponseReturnValue:
     outgoing = services().links.outgoing(slug)
     return _fields(outgoing.link.id, outgoing)
@@ -142,14 +147,13 @@ def _stored(link_id: str) -> ApplicationLink | None:
 
 def _submitted(form: OutgoingForm) -> tuple[Steps, bool]:
     """The steps of a sent form, and whether it holds every field that they show: else it only reveals more."""
-    first = "provider" in request.form and form.provider.data
-    shown = steps(form, services().catalogue, services().guard, quiet=not first)
+    shown = steps(form, services().catalogue, services().guard)
     just_revealed = shown.provider and shown.credentials and form.revealed.data != shown.provider.key
-    sent_all = all(name in request.form for name in shown.fields) and not just_revealed
-    if not sent_all:
-        for name in shown.fields:
-            if name not in request.form:
-                form[name].errors = []
+    # A group of radio buttons without a choice isn't sent at all.
+    unsent = [name for name in shown.fields if name not in request.form and name != "provider"]
+    sent_all = not (unsent or just_revealed)
+    for name in unsent:
+        form[name].errors = []
     return shown, sent_all
 
 
@@ -179,8 +183,10 @@ def _render(
     same_provider: bool = False,
     partial: bool = False,
 ) -> str:
-    if shown.provider and not form.scopes.data and form.revealed.data != shown.provider.key:
-        form.scopes.data = " ".join(shown.provider.default_scopes)
+    if shown.provider and form.revealed.data != shown.provider.key:
+        before = services().catalogue.get(form.revealed.data or "")
+        if not form.scopes.data or (before and form.scopes.data.split() == list(before.default_scopes)):
+            form.scopes.data = " ".join(shown.provider.default_scopes)
     path = url_for("links.edit", slug=outgoing.link.slug) if outgoing else f"/links/new/outgoing/{link_id}"
     return render_template(
         template,

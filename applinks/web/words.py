@@ -7,7 +7,6 @@ from flask import Flask
 from markupsafe import Markup
 
 from applinks.models import Connection, State
-from applinks.services.refresher import is_refreshed
 from applinks.web.current import services
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -70,7 +69,7 @@ def next_look(connection: Connection) -> int:
 
     The nearer the next refresh, the sooner.
     """
-    if connection.next_attempt_at is None or not is_refreshed(connection):
+    if connection.next_attempt_at is None:
         return 0
     left = int(connection.next_attempt_at - services().clock())
     return min(max(left // 6, _QUICKEST_POLL), _SLOWEST_POLL)

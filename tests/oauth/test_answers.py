@@ -156,7 +156,8 @@ def test_it_knows_the_name_of_json(kind: str) -> None:
     ("text", "seconds"),
     [("0", 0), ("120", 120), ("999999", 3600), ("-1", None), ("soon", None), ("", None)]
     + [("Fri, 01 Jan 2027 00:02:00 GMT", 120), ("Fri, 01 Jan 2027 09:00:00 GMT", 3600)]
-    + [("Thu, 31 Dec 2026 00:00:00 GMT", 0), ("Fri, 99 Jan 2027 00:00:00 GMT", None)],
+    + [("Thu, 31 Dec 2026 00:00:00 GMT", 0), ("Fri, 99 Jan 2027 00:00:00 GMT", None)]
+    + [("Tue, 1 Jan 2030 00:00:00 +9999999999999", None)],
 )
 def test_it_reads_how_long_to_wait(text: str, seconds: int | None) -> None:
     """A066"""

@@ -69,6 +69,8 @@ def test_it_accepts_http_between_loopback_addresses(url: str) -> None:
     + ["https://127.1/", "https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://①②⑦.⓪.⓪.①/"]
     + ["https://a.example:22/", "https://a.example:25/", "https://a.example:6379/", "https://a.example:0/"]
     + ["https://" + "a" * 64 + ".example/", "https://" + "a." * 130 + "example/", "https://a.example/" + "x" * 2048]
+    + ["https://a.example/?%63lient_id=x", "https://a.example/?x=1&redirect%5Furi=x", "https://a.example/?+state=x"]
+    + ["https://[v1.x]/"]
     + ["https://[fe80::1%25eth0]/", "https://%31%32%37.0.0.1/", "https://xn--/"],
 )
 def test_it_refuses_what_is_no_endpoint(url: str) -> None:

@@ -3,14 +3,17 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from werkzeug.wrappers import Request, Response
 
+from applinks import create_app
 from applinks.crypto import new_id
 from applinks.models import Connection, OutgoingLink, State, database
 from applinks.oauth import guard
 from applinks.services.refresher import LADDER, Outcome
+from applinks.settings import Settings
 from applinks.wiring import Services
 from tests.conftest import Clock
 from tests.standin import Answer, StandIn, callback_path, json_answer, raw_answer
@@ -29,7 +32,7 @@ def due_in(services: Services, clock: Clock) -> int:
 
 @pytest.mark.parametrize(
     ("life", "margin"),
-    [(120, 40), (3600, 720), (7200, 1440), (900, 300), (1800, 600), (86_400, 17_280), (30, 0), (60, 20)],
+    [(120, 40), (3600, 720), (7200, 1440), (900, 300), (1800, 600), (86_400, 17_280), (30, 10), (60, 20)],
 )
 def test_it_refreshes_before_expiry_by_a_margin(
     connect: Connect, provider: StandIn, services: Services, clock: Clock, life: int, margin: int
@@ -206,6 +209,43 @@ def test_it_leaves_a_token_alone_that_never_expires(
     clock.advance(10 * 365 * 86_400)
     assert services.refresher.refresh_due() == 0
     assert Connection.get().state == State.CONNECTED
+
+
+def test_it_has_nothing_to_do_for_what_was_disconnected(connect: Connect, services: Services, ada: Visitor) -> None:
+    """*Refresh now* on a page that was opened before."""
+    connect()
+    ada.post("/links/payroll/connections/default/disconnect")
+    assert services.refresher.refresh(Connection.get()) == Outcome.NOTHING
+    assert Connection.get().state == State.DISCONNECTED
+
+
+def test_it_does_not_bury_a_token_that_still_lives(connect: Connect, provider: StandIn, services: Services) -> None:
+    provider.answer(json_answer({"access_token": "CANARY-only", "token_type": "Bearer", "expires_in": 600}))
+    connect()
+    assert services.refresher.refresh(Connection.get()) == Outcome.NOTHING
+    assert Connection.get().state == State.EXPIRING
+
+
+def test_it_asks_no_more_after_a_final_word(connect: Connect, provider: StandIn, services: Services) -> None:
+    """One that had read the row before doesn't turn a refusal into trouble that passes."""
+    connect()
+    as_read = Connection.get()
+    provider.answer(json_answer({"error": "invalid_grant"}, 400))
+    services.refresher.refresh(Connection.get())
+    provider.answer(AWAY)
+    assert services.refresher.refresh(as_read) == Outcome.CLAIMED
+    assert Connection.get().state == State.RECONNECT_NEEDED
+
+
+def test_it_says_which_address_is_no_longer_allowed_away_from_loopback(
+    connect: Connect, settings: Settings, clock: Clock
+) -> None:
+    """F16: the library has a refusal of its own for plain http, which nobody may meet."""
+    connect()
+    moved = create_app(replace(settings, base_url="https://links.example.com"), clock=clock)
+    assert moved.extensions["applinks"].refresher.refresh(Connection.get()) == Outcome.REFUSED
+    assert Connection.get().state == State.CHECK_SETTINGS
+    assert "https://" in Connection.get().words
 
 
 def test_it_asks_once_however_many_refresh_at_once(connect: Connect, provider: StandIn, services: Services) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from werkzeug.test import TestResponse
+from werkzeug.wrappers import Request, Response
 
 from applinks.crypto import new_id
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, database
@@ -347,3 +348,32 @@ def test_it_answers_with_a_clean_address(ada: Visitor, begin: Begin, link_id: st
     assert response.headers["Location"] == "/links/payroll"
     assert response.headers["Referrer-Policy"] == "no-referrer"
     assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_it_replaces_no_grant_that_came_meanwhile(
+    ada: Visitor, begin: Begin, provider: StandIn, link_id: str, clock: Clock
+) -> None:
+    """Two tabs connect under one label: the second mustn't bury the first one's account."""
+    first, second = begin(), begin()
+    clock.advance(5)
+    assert ada.get(callback_path(link_id, first)).status_code == 303
+    stored = Connection.get().access_token_enc
+    refusal = ada.get(callback_path(link_id, second))
+    assert refusal.status_code == 400
+    assert "It was left as it is." in text_of(refusal)
+    assert len(provider.token_requests) == 1
+    assert Connection.get().access_token_enc == stored
+
+
+@pytest.mark.parametrize("answer", [json_answer({"error": "invalid_grant"}, 400), raw_answer("", 503)])
+def test_it_takes_the_deletion_of_the_link_meanwhile_calmly(
+    ada: Visitor, begin: Begin, provider: StandIn, link_id: str, services: Services, answer: Answer
+) -> None:
+    def delete(request: Request) -> Response:
+        services.links.delete(services.links.find("payroll"))
+        database.close()
+        return answer(request)
+
+    parameters = begin()
+    provider.answer(delete)
+    assert ada.get(callback_path(link_id, parameters)).status_code == 409

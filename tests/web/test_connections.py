@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from applinks.models import Connection, Event, SignInSession
+from applinks.models import Connection, Event, SignInSession, State
 from applinks.services import history
 from tests.conftest import Clock
 from tests.standin import StandIn, callback_path, json_answer
@@ -172,3 +172,21 @@ def test_it_keeps_the_history_short_on_the_page(link_id: str) -> None:
     for number in range(30):
         history.record(link_id, f"event {number}", at=number)
     assert len(history.recent(link_id)) == 20
+
+
+def test_it_counts_the_accounts_that_work_in_the_list(ada: Visitor, connect: Callable[..., None]) -> None:
+    connect("sales")
+    connect("support")
+    ada.post("/links/payroll/connections/support/disconnect")
+    said = text_of(ada.get("/links"))
+    assert "support · 1 of 2 connected" in said
+    assert "Open Payroll" in said
+
+
+@pytest.mark.parametrize("state", [State.CHECK_SETTINGS, State.EXPIRING])
+def test_it_looks_again_at_whatever_changes_by_itself(
+    ada: Visitor, connect: Callable[..., None], clock: Clock, state: State
+) -> None:
+    connect()
+    Connection.update(state=state, next_attempt_at=int(clock())).execute()
+    assert 'data-hx-trigger="every 4s"' in ada.get("/links/payroll").text

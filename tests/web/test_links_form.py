@@ -12,7 +12,7 @@ from flask import Flask
 
 from applinks import create_app
 from applinks.crypto import new_id
-from applinks.models import ApplicationLink, OutgoingLink, database
+from applinks.models import Administrator, ApplicationLink, OutgoingLink, SignInSession, database
 from applinks.providers import CATALOGUE
 from applinks.settings import Settings
 from tests.conftest import CLIENT_SECRET, PASSWORD, Clock
@@ -37,6 +37,8 @@ def path() -> str:
 
 def value(page: str, name: str) -> str | None:
     """What stands in the input of a name or an ID, None where there is no such input."""
+    if text := re.search(rf'<textarea[^>]*\bid="{name}"[^>]*>([^<]*)<', page):
+        return unescape(text[1]).strip()
     tag = re.search(rf'<input[^>]*\b(?:name|id)="{name}"[^>]*>', page)
     found = re.search(r'value="([^"]*)"', tag[0]) if tag else None
     return unescape(found[1]) if found else ("" if tag else None)
@@ -397,3 +399,80 @@ class TestPresetsDanced:
         clock.advance(3000)
         app.extensions["applinks"].refresher.refresh_due()
         assert provider.token_requests[1].form["scope"] == "openid offline_access"
+
+
+def test_it_keeps_the_form_on_the_page_when_the_session_ends_while_it_reveals(
+    ada: Visitor, path: str, clock: Clock
+) -> None:
+    """The helper does nothing; *Save* asks to sign in, with all that was typed."""
+    ada.csrf_token()
+    clock.advance(3601)
+    response = ada.htmx("POST", f"{path}/fields", {"provider": "google"})
+    assert response.status_code == 401
+    assert response.headers["HX-Reswap"] == "none"
+    assert response.text == ""
+
+
+def test_it_brings_scopes_back_that_were_emptied_on_purpose(ada: Visitor, path: str, clock: Clock) -> None:
+    token = ada.csrf_token()
+    clock.advance(3601)
+    form = {"name": "Calendar", "provider": "google", "revealed": "google", "client_id": "x", "scopes": ""}
+    page = ada.post(path, form | {"csrf_token": token, "client_secret": "CANARY-typed"}).text
+    ada.sign_in("ada", PASSWORD, next=path, draft=value(page, "draft") or "")
+    assert value(ada.get(path).text, "scopes") == ""
+
+
+HOSTILE_DRAFTS = [
+    "[" * 16_000,
+    '{"path":' * 3_000,
+    "[]",
+    "{}",
+    '{"path": 1}',
+    '{"path": "%s", "fields": 1}',
+    "x" * 99_999,
+]
+HOSTILE_DRAFTS += [
+    '{"path": "%s", "fields": ["name"]}',
+    '{"path": "%s", "fields": {"name": "\\u0000\\ud800"}}',
+    '{"path": "%s", "fields": {"name": {"a": 1}}}',
+    '{"path": "%s", "fields": {"client_secret": "typed-canary"}}',
+]
+
+
+@pytest.mark.parametrize("draft", HOSTILE_DRAFTS)
+def test_it_takes_no_draft_that_it_did_not_write(
+    stranger: Visitor, make_administrator: Callable[[str], Administrator], path: str, draft: str
+) -> None:
+    make_administrator("bob")
+    assert stranger.sign_in("bob", PASSWORD, next=path, draft=draft.replace("%s", path)).status_code == 303
+    assert "typed-canary" not in str(list(SignInSession.select().dicts()))
+    page = stranger.get(path)
+    assert page.status_code == 200
+    assert value(page.text, "name") == ""
+
+
+def test_it_asks_for_a_provider(ada: Visitor, path: str) -> None:
+    page = ada.post(path, {"name": "", "revealed": ""})
+    assert page.status_code == 422
+    assert "Choose one of the providers." in error_at(page.text, "provider")
+    assert "Give the link a name" in error_at(page.text, "name")
+
+
+def test_it_forgets_untouched_scopes_of_another_provider(ada: Visitor, path: str) -> None:
+    page = ada.post(path, CUSTOM | {"revealed": "google", "scopes": "openid email"}).text
+    assert value(page, "scopes") == ""
+    page = ada.post(path, CUSTOM | {"revealed": "google", "scopes": "openid email calendar"}).text
+    assert value(page, "scopes") == "openid email calendar"
+
+
+def test_it_says_before_and_after_that_an_edit_disconnects(
+    ada: Visitor, connect: Callable[..., None], link_form: dict[str, str]
+) -> None:
+    connect("sales")
+    page = ada.get("/links/payroll/edit")
+    assert "A new provider, endpoint or client ID disconnects sales." in text_of(page)
+    changed = {"client_id": "other", "client_secret": "CANARY-new", "version": value(page.text, "version") or ""}
+    assert ada.post("/links/payroll/edit", link_form | changed).status_code == 303
+    said = text_of(ada.get("/links/payroll"))
+    assert "Its accounts were disconnected." in said
+    assert "The link's settings were changed. The account is disconnected. Connect it again to use it." in said
