@@ -27,10 +27,9 @@ def test_it_says_that_incoming_links_are_not_there_yet(page: Page) -> None:
     expect(sentence).to_be_hidden()
     page.get_by_role("group", name="Direction").get_by_role("radio", name="Incoming").check()
     expect(sentence).to_be_visible()
-    page.get_by_role("button", name="Continue").click()
-    expect(page.get_by_role("heading", name="External application")).to_be_visible()
-    expect(page.get_by_role("radio", name="Incoming")).to_be_checked()
-    expect(page.get_by_text("Incoming links can't be created here yet.")).to_be_visible()
+    expect(page.get_by_role("button", name="Continue")).to_be_hidden()
+    page.get_by_role("group", name="Direction").get_by_role("radio", name="Outgoing").check()
+    expect(page.get_by_role("button", name="Continue")).to_be_visible()
 
 
 def test_it_fills_in_what_google_is_known_for(page: Page) -> None:

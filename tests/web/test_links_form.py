@@ -429,7 +429,7 @@ HOSTILE_DRAFTS = [
     "{}",
     '{"path": 1}',
     '{"path": "%s", "fields": 1}',
-    "x" * 99_999,
+    "x" * 60_000,
 ]
 HOSTILE_DRAFTS += [
     '{"path": "%s", "fields": ["name"]}',
