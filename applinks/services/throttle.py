@@ -6,6 +6,7 @@ Nobody is locked out: however many guess for an account, somebody who didn't is 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import IPv4Address, ip_address, ip_network
 
 FREE_TRIES = 5
 LONGEST_WAIT = 60
@@ -69,8 +70,19 @@ def _by_account(account: str) -> str:
 
 
 def _by_address(address: str) -> str:
-    return f"address {address}"
+    return f"address {_subscriber(address)}"
 
 
 def _by_both(account: str, address: str) -> str:
-    return f"address {address}, account {account}"
+    return f"address {_subscriber(address)}, account {account}"
+
+
+def _subscriber(address: str) -> str:
+    """The IPv4 address or the IPv6 /64: one subscriber has all addresses of such a network (RFC 6177)."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return address
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))

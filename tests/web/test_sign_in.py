@@ -130,6 +130,25 @@ class TestBehindAProxy:
             clock.advance(10)
         assert self.guess(stranger, "bob", "198.51.100.9", PASSWORD) == 303
 
+    @pytest.mark.parametrize("address", ["2001:db8:1:2::{:x}", "2001:db8:1:2:{:x}::1"])
+    def test_it_takes_a_subscribers_addresses_for_one(
+        self, stranger: Visitor, bob: Administrator, address: str
+    ) -> None:
+        """A109: who has one IPv6 address has 2^64 of them."""
+        answers = [self.guess(stranger, "bob", address.format(number + 1)) for number in range(8)]
+        assert answers[:5] == [422] * 5
+        assert 429 in answers[5:7]
+
+    def test_it_knows_an_address_in_both_spellings(self, stranger: Visitor, bob: Administrator) -> None:
+        for number in range(5):
+            self.guess(stranger, f"somebody-{number}", "203.0.113.9")
+        assert self.guess(stranger, "bob", "::ffff:203.0.113.9") == 429
+
+    def test_it_lets_another_subscriber_try(self, stranger: Visitor, bob: Administrator) -> None:
+        for number in range(8):
+            self.guess(stranger, "bob", f"2001:db8:1:2::{number + 1:x}")
+        assert self.guess(stranger, "bob", "2001:db8:1:3::1", PASSWORD) == 303
+
 
 def test_it_begins_a_new_session_at_every_sign_in(stranger: Visitor, bob: Administrator) -> None:
     """A119, A125: what a stranger's browser held before counts for nothing afterwards."""
