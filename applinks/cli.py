@@ -22,6 +22,8 @@ from applinks.wiring import Services
 # Pages refuse forms over 64 KiB in words; what is far over isn't even received.
 BODY_BYTES = 1024 * 1024
 
+_STOPPED_BY = (signal.SIGTERM, signal.SIGINT)
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
@@ -42,7 +44,7 @@ def _serve(settings: Settings) -> int:
     server = _listen(app, settings)  # first, so that a taken port re-points nothing
     if settings.demo:
         seeds.seed(services.links, settings.base_url, int(time.time()))
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPED_BY:
         signal.signal(number, _stop)
     services.refresher.start()
     try:
@@ -72,6 +74,9 @@ def _listen(app: Flask, settings: Settings) -> Any:
 
 
 def _stop(signum: int, frame: object) -> NoReturn:
+    """Stop once: a second Ctrl-C must not cut off a refresh whose token the provider has replaced already."""
+    for number in _STOPPED_BY:
+        signal.signal(number, signal.SIG_IGN)
     raise SystemExit(0)
 
 

@@ -66,10 +66,13 @@ class Process:
         assert found, self.lines
         return found[1]
 
+    def tell(self, how: signal.Signals) -> None:
+        self._process.send_signal(how)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit status."""
         if self._process.poll() is None:
-            self._process.send_signal(how)
+            self.tell(how)
         return self.wait()
 
     def wait(self) -> int:

@@ -4,12 +4,16 @@ import hashlib
 import re
 import signal
 import socket
+import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from html import unescape
 from pathlib import Path
 
 import pytest
 import requests
+from werkzeug.wrappers import Request, Response
 
 from tests.processes import Process, free_port
 from tests.standin import StandIn, raw_answer
@@ -92,6 +96,42 @@ def test_it_stops_cleanly(running: list[Process], folder: Path, how: signal.Sign
 def test_it_finishes_a_request_before_it_stops(running: list[Process], folder: Path, provider: StandIn) -> None:
     """A refresh that is under way is stored, too."""
     process = start(running, folder, "demo")
+
+    def stop_meanwhile(request: Request) -> Response:
+        process.tell(signal.SIGTERM)
+        return raw_answer('{"access_token": "CANARY-a", "token_type": "Bearer", "expires_in": 60}')(request)
+
+    provider.answer(stop_meanwhile)
+    assert connect_slow_link(process, provider).status_code == 303
+    assert process.wait() == 0
+
+
+def test_it_stores_a_refresh_however_often_it_is_told_to_stop(
+    running: list[Process], folder: Path, provider: StandIn
+) -> None:
+    """A073: the provider has replaced the refresh token by then, and a second Ctrl-C would lose the new one."""
+    process = start(running, folder, "demo")
+    provider.life = 3
+    connect_slow_link(process, provider)
+    answered = threading.Event()
+
+    def hammer(request: Request) -> Response:
+        for _ in range(20):
+            process.tell(signal.SIGINT)
+            answered.wait(0.05)
+        answered.set()
+        return raw_answer('{"access_token": "CANARY-b", "token_type": "Bearer", "expires_in": 60}')(request)
+
+    provider.answer(hammer)
+    assert process.wait() == 0
+    assert answered.is_set()
+    with closing(sqlite3.connect(folder / "applinks.sqlite3")) as stored:
+        [[words, state]] = stored.execute("select words, state from connection where generation = 2")
+    assert (words, state) == ("", "connected")
+
+
+def connect_slow_link(process: Process, provider: StandIn) -> requests.Response:
+    """The callback's answer for a link to the stand-in."""
     person = Person(process)
     person.get(process.wait_until_open(), timeout=20)
     link = "0" * 32
@@ -99,18 +139,8 @@ def test_it_finishes_a_request_before_it_stops(running: list[Process], folder: P
     form = {"name": "Slow", "provider": "custom", "revealed": "custom", "userinfo_endpoint": "", **endpoints}
     person.submit(f"/links/new/outgoing/{link}", **form, client_id="c", client_secret="CANARY", scopes="")
     asked_at = person.continued(person.submit("/links/slow/connect"))
-
-    def stop_meanwhile(request: object) -> object:
-        process._process.send_signal(signal.SIGTERM)
-        return raw_answer('{"access_token": "CANARY-a", "token_type": "Bearer", "expires_in": 60}')(request)
-
-    provider.answer(stop_meanwhile)
-    callback = f"/oauth/callback/{link}"
-    answer = person.get(
-        process.base_url + callback, params=provider.consent(asked_at), timeout=20, allow_redirects=False
-    )
-    assert answer.status_code == 303
-    assert process.wait() == 0
+    callback = f"{process.base_url}/oauth/callback/{link}"
+    return person.get(callback, params=provider.consent(asked_at), timeout=20, allow_redirects=False)
 
 
 def test_it_says_so_when_the_port_is_taken(running: list[Process], folder: Path) -> None:
