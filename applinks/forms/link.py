@@ -137,7 +137,12 @@ def draft_fields(draft: str, path: str) -> dict[str, str]:
         fields = {name: found[name] for name in _DRAFT if name in found}
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return {name: text for name, text in fields.items() if isinstance(text, str) and text.isprintable()}
+    return {name: text for name, text in fields.items() if isinstance(text, str) and _is_typed(text)}
+
+
+def _is_typed(text: str) -> bool:
+    """Whether a person can have typed this; line breaks between scopes count as such."""
+    return "".join(text.split()).isprintable()
 
 
 def read_draft(text: str) -> str:

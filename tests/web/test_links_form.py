@@ -289,7 +289,8 @@ class TestBehindALoadBalancer:
 def test_it_keeps_what_was_typed_when_the_session_had_ended(ada: Visitor, path: str, clock: Clock) -> None:
     token = ada.csrf_token()
     clock.advance(3601)
-    response = ada.post(path, CUSTOM | CREDENTIALS | {"csrf_token": token, "client_secret": "CANARY-typed"})
+    typed = {"client_secret": "CANARY-typed", "scopes": "read\r\nwrite"}
+    response = ada.post(path, CUSTOM | CREDENTIALS | typed | {"csrf_token": token})
     assert response.status_code == 401
     assert "what you typed comes back, except for secrets" in text_of(response)
     draft, back = value(response.text, "draft"), value(response.text, "next")
@@ -297,6 +298,7 @@ def test_it_keeps_what_was_typed_when_the_session_had_ended(ada: Visitor, path: 
     assert ada.sign_in("ada", PASSWORD, next=back or "", draft=draft or "").headers["Location"] == path
     page = ada.get(path).text
     assert value(page, "name") == "Payroll"
+    assert (value(page, "scopes") or "").split() == ["read", "write"]
     assert value(page, "token_endpoint") == ENDPOINTS["token_endpoint"]
     assert value(page, "client_id") == "payroll-client"
     assert value(page, "client_secret") == ""
