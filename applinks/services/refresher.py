@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from enum import StrEnum
 
-from peewee import Expression
+from peewee import Expression, OperationalError
 
 from applinks.crypto import UnreadableError, new_id
 from applinks.models import ApplicationLink, Connection, State, database
@@ -21,6 +21,7 @@ from applinks.services.vault import Vault
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60
+STORE_TRIES = 7  # each waits as long as the database's busy_timeout, all of them less than the lease
 ROUND_SECONDS = 1.0
 ROUND_ROWS = 50
 LADDER = (2, 8, 30, 120, 600, 1800, 3600)
@@ -101,7 +102,7 @@ class Refresher:
         outgoing = self._links.outgoing(link.slug)
         answer = self._ask(outgoing, connection)
         if isinstance(answer, Granted):
-            return self._refreshed(connection, answer, now, actor)
+            return self._keep(connection, answer, now, actor)
         outcome = self._failed(connection, answer, now, actor)
         self._links.retry_with_new_secret(outgoing)
         return outcome
@@ -118,6 +119,15 @@ class Refresher:
             refresh_token=refresh_token,
             scopes=connection.scopes_asked,
         )
+
+    def _keep(self, connection: Connection, granted: Granted, sent_at: int, actor: str) -> Outcome:
+        """Store a grant, again and again while the database is locked: the provider may give it only once."""
+        for _ in range(STORE_TRIES - 1):
+            try:
+                return self._refreshed(connection, granted, sent_at, actor)
+            except OperationalError as error:
+                log.warning("What connection %s was granted couldn't be stored yet: %s.", connection.id, error)
+        return self._refreshed(connection, granted, sent_at, actor)
 
     def _refreshed(self, connection: Connection, granted: Granted, sent_at: int, actor: str) -> Outcome:
         with database.atomic():

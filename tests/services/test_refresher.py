@@ -1,17 +1,21 @@
 """The refresher: when it acts, what it takes for final, and who wins when several act at once."""
 
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from peewee import OperationalError
 from werkzeug.wrappers import Request, Response
 
 from applinks import create_app
 from applinks.crypto import new_id
 from applinks.models import Connection, OutgoingLink, State, database
 from applinks.oauth import guard
+from applinks.services import refresher
 from applinks.services.refresher import LADDER, Outcome
 from applinks.settings import Settings
 from applinks.wiring import Services
@@ -423,6 +427,37 @@ def test_it_keeps_what_it_cannot_read(connect: Connect, services: Services, prov
     assert connection.state == State.UNREADABLE
     assert connection.refresh_token_enc == swapped
     assert len(provider.token_requests) == 1
+
+
+class TestWithALockedDatabase:
+    @pytest.fixture
+    def other(self, connect: Connect, provider: StandIn, settings: Settings) -> Iterator[sqlite3.Connection]:
+        """Another program, which begins to write while the provider answers."""
+        connect()
+        database.execute_sql("PRAGMA busy_timeout = 10")
+        with closing(sqlite3.connect(settings.database_file, isolation_level=None, check_same_thread=False)) as other:
+
+            def lock_meanwhile(request: Request) -> Response:
+                other.execute("begin immediate")
+                return json_answer({"access_token": "CANARY-new", "token_type": "Bearer", "expires_in": 60})(request)
+
+            provider.answer(lock_meanwhile)
+            yield other
+
+    def test_it_stores_what_was_granted_as_soon_as_it_can(
+        self, other: sqlite3.Connection, services: Services, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A073: the provider may have replaced the refresh token, and says the new one once."""
+        monkeypatch.setattr(refresher.log, "warning", lambda *_: other.execute("rollback"))
+        assert services.refresher.refresh(Connection.get()) == Outcome.REFRESHED
+        assert Connection.get().generation == 2
+
+    def test_it_does_not_try_for_ever(self, other: sqlite3.Connection, services: Services) -> None:
+        with pytest.raises(OperationalError, match="locked"):
+            services.refresher.refresh(Connection.get())
+        other.execute("rollback")
+        assert Connection.get().generation == 1
+        assert services.refresher.refresh_due() == 0
 
 
 def test_it_runs_in_a_thread_until_it_is_stopped(
