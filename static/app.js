@@ -62,7 +62,12 @@ document.addEventListener("change", (event) => {
 document.addEventListener("focusin", (event) => {
   if (event.target.matches?.(".copy textarea")) event.target.select();
 });
-document.addEventListener("input", keepDraft);
+document.addEventListener("input", ({ target }) => {
+  // What was wrong is being mended.
+  target.closest(".field, .choices")?.querySelector(".wrong")?.remove();
+  target.removeAttribute("aria-invalid");
+  keepDraft();
+});
 document.addEventListener("htmx:after:swap", (event) => {
   reveal(document);
   // After Save, the summary says what is wrong; once fields are revealed anew, it would be out of date.

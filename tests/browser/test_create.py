@@ -32,6 +32,19 @@ def test_it_says_that_incoming_links_are_not_there_yet(page: Page) -> None:
     expect(page.get_by_role("button", name="Continue")).to_be_visible()
 
 
+def test_it_takes_an_error_back_while_its_field_is_mended(page: Page) -> None:
+    open_form(page)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#provider-error")).to_be_visible()
+    expect(page.get_by_label("Name", exact=True)).to_have_attribute("aria-invalid", "true")
+    page.get_by_role("radio", name="Custom").check()
+    expect(page.locator("#provider-error")).to_have_count(0)
+    expect(page.locator("#name-error")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("Wiki")
+    expect(page.locator("#name-error")).to_have_count(0)
+    expect(page.get_by_label("Name", exact=True)).not_to_have_attribute("aria-invalid", "true")
+
+
 def test_it_fills_in_what_google_is_known_for(page: Page) -> None:
     open_form(page)
     page.get_by_role("radio", name="Google").check()
