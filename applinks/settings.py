@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +19,9 @@ _NAMES = {
     "APPLINKS_KEYS_FILE",
     "APPLINKS_ALLOWED_NETWORKS",
     "APPLINKS_TRUSTED_PROXIES",
+    "APPLINKS_HTTPS_PROXY",
+    "APPLINKS_HTTPS_PROXY_FILE",
+    "APPLINKS_CA_FILE",
 }
 _DANGEROUS = (
     "OAUTHLIB_INSECURE_TRANSPORT",
@@ -31,7 +34,7 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the operator decided. `base_url` has no slash at its end."""
+    """What the operator decided. `base_url` has no slash at its end; `https_proxy` is empty for none."""
 
     base_url: str
     host: str
@@ -40,6 +43,8 @@ class Settings:
     keys_file: Path
     allowed_networks: tuple[Network, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
+    https_proxy: str = field(default="", repr=False)
+    ca_file: Path | None = None
     demo: bool = False
 
     @property
@@ -88,6 +93,8 @@ def read_settings(environ: Mapping[str, str], *, demo: bool = False) -> Settings
         keys_file=Path(keys_file).absolute() if keys_file else data_dir / "keys",
         allowed_networks=_networks("APPLINKS_ALLOWED_NETWORKS", environ),
         trusted_proxies=_networks("APPLINKS_TRUSTED_PROXIES", environ),
+        https_proxy=_proxy(_secret("APPLINKS_HTTPS_PROXY", environ)),
+        ca_file=Path(environ["APPLINKS_CA_FILE"]).absolute() if environ.get("APPLINKS_CA_FILE") else None,
         demo=demo,
     )
 
@@ -130,6 +137,29 @@ def _base_url(text: str) -> str:
         )
     default = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
+
+
+def _secret(name: str, environ: Mapping[str, str]) -> str:
+    """A value that may stand in a file of its own, which NAME_FILE names."""
+    file = environ.get(f"{name}_FILE")
+    if not file:
+        return environ.get(name, "")
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartRefusedError(f"{name}_FILE is {file}, which can't be read: {error}.") from None
+
+
+def _proxy(text: str) -> str:
+    """A proxy's URL, in which a password may stand: it is never repeated."""
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme == "http" and parts.hostname and parts.port != 0 and parts.path in ("", "/")
+    except ValueError:
+        sound = False
+    if text and (not sound or parts.query or parts.fragment or not text.isascii() or not text.isprintable()):
+        raise StartRefusedError("APPLINKS_HTTPS_PROXY must look like http://proxy.example.com:3128.")
+    return text
 
 
 def _origin(text: str) -> str:

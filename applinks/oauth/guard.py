@@ -1,120 +1,160 @@
-"""Every outgoing call goes through here: which addresses may be called, and how.
+"""One way out: every outgoing call goes through here, to an address that was checked, within bounds.
 
-Plain http and loopback are for an Applinks that itself lives on loopback; private networks only where the operator
-names them; link-local and metadata addresses never. No redirect is followed, no proxy or netrc of the environment
-counts, and a provider that says nothing is given up.
+A name is resolved once a call, every address that it has is judged, and the connection is made to one of those: the
+certificate and SNI keep the name, and no second look at the name service can lead elsewhere. No redirect is followed;
+proxies and netrc of the environment don't count. A call ends within its seconds whatever the other side does.
 """
 
-import re
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Condition, Thread
 from typing import Any
-from urllib.parse import SplitResult, unquote_plus, urlsplit
+from urllib.parse import urlsplit
 
-import idna
+import certifi
 import requests
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter
 
+from applinks.errors import StartRefusedError
+from applinks.oauth.addresses import Address, Kind, kind_of, plain
+from applinks.oauth.call import Call, Deadline, Proxy
+from applinks.oauth.endpoints import MalformedEndpointError, literal, read_endpoint
 from applinks.settings import Network, Settings
 
-CONNECT_SECONDS = 5
-READ_SECONDS = 10
-URL_LENGTH = 2048
+CALL_SECONDS = 15.0
+RESOLVE_SECONDS = 3.0
+CALLS_OF_ONE_HOST = 4
+CALLS_OF_ALL = 16
 
-Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Iterable[str]]
-
-# Services that browsers refuse to call, too, since they can be made to take an HTTP request for their own language:
-# https://fetch.spec.whatwg.org/#port-blocking (those that an administrator might meet).
-_FOREIGN_PORTS = {21, 22, 23, 25, 53, 110, 111, 119, 135, 139, 143, 389, 445, 465, 514, 587, 636, 993, 995, 2049}
-_FOREIGN_PORTS |= {5060, 5061, 6000, 6379, 6667, 11211}
-_NEVER = [
-    *map(ip_network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")),
-    *map(ip_network, ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32", "fd00:ec2::254/128")),
-    *map(ip_network, ("::/128", "fe80::/10", "fec0::/10", "ff00::/8")),
-]
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
-_UNPRINTABLE = re.compile(r"[^\x21-\x7e]|[\\<>\"{}|^`]")
-# What the client itself sends to the authorization endpoint; a second value in its query could win (RFC 6749 §3.1).
-_OWN_PARAMETERS = {"response_type", "response_mode", "client_id", "client_secret", "redirect_uri", "scope", "state"}
-_OWN_PARAMETERS |= {"code", "code_challenge", "code_challenge_method", "code_verifier", "nonce", "request"}
-_OWN_PARAMETERS |= {"request_uri", "resource", "grant_type", "refresh_token"}
 
 
 class AddressRefusedError(requests.RequestException):
     """The guard won't call this address. `str()` is a sentence for the administrator."""
 
 
-@dataclass(frozen=True)
-class Guard:
-    """Decides which addresses may be called; `protect()` makes a session obey."""
+class CallFailedError(requests.RequestException):
+    """There is no answer. `ambiguous` is true when the request may have arrived all the same."""
 
-    loopback: bool
-    allowed_networks: tuple[Network, ...] = ()
-    resolve: Resolve = lambda host: [str(row[4][0]) for row in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    def __init__(self, words: str, *, ambiguous: bool = False) -> None:
+        super().__init__(words)
+        self.ambiguous = ambiguous
+
+
+class AnswerRefusedError(requests.RequestException):
+    """There is an answer that is too large, or packed in a way that wasn't asked for."""
+
+
+def name_service(host: str) -> list[str]:
+    """Every address of a host, as the system's name service tells them. Raises OSError or UnicodeError."""
+    return [str(row[4][0]) for row in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+class Guard:
+    """Decides which addresses may be called; `protect` makes a session obey.
+
+    `seconds` is what a call may take in all: name service, waiting for a place, connecting, TLS, headers and body.
+    `ca_file` holds certificate authorities that are trusted beside the usual ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        loopback: bool,
+        allowed_networks: tuple[Network, ...] = (),
+        resolve: Resolve = name_service,
+        ca_file: Path | None = None,
+        proxy: str = "",
+        seconds: float = CALL_SECONDS,
+    ) -> None:
+        self._loopback = loopback
+        self._allowed_networks = allowed_networks
+        self._resolve = resolve
+        self._trust = _trust(ca_file)
+        self._proxy = Proxy.read(proxy) if proxy else None
+        self._seconds = seconds
+        self._places = _Places()
 
     @classmethod
     def of(cls, settings: Settings) -> "Guard":
-        return cls(settings.loopback, settings.allowed_networks)
+        """Raises StartRefusedError where the CA file can't be used."""
+        return cls(
+            loopback=settings.loopback,
+            allowed_networks=settings.allowed_networks,
+            ca_file=settings.ca_file,
+            proxy=settings.https_proxy,
+        )
 
     def endpoint(self, text: str) -> str:
         """The endpoint URL as it will be called, with an ASCII host; nothing is resolved here.
 
         Raises AddressRefusedError with a sentence for the field.
         """
-        if len(text) > URL_LENGTH:
-            raise AddressRefusedError(f"This address is longer than {URL_LENGTH} characters.")
-        url = _ascii(text)
-        parts = _split(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and self.loopback):
-            raise AddressRefusedError(
-                "The address must start with https://. Plain http is accepted only while Applinks itself runs on loopback."
-                if parts.scheme == "http"
-                else "The address must start with https://."
-            )
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-            raise AddressRefusedError("Plain http is accepted only for loopback addresses. Use https:// here.")
-        if "@" in parts.netloc:
-            raise AddressRefusedError("Leave out the user name and password before the host.")
-        if "#" in url:
-            raise AddressRefusedError("Leave out the part from # on: an endpoint has no fragment (RFC 6749 §3.1).")
-        names = {unquote_plus(pair.partition("=")[0]).strip().lower() for pair in re.split("[&;]", parts.query)}
-        own = sorted(_OWN_PARAMETERS & names)
-        if own:
-            raise AddressRefusedError(f"Leave {own[0]} out of the address: Applinks sends it itself.")
-        if parts.port in _FOREIGN_PORTS or parts.port == 0:
-            raise AddressRefusedError(f"Port {parts.port} belongs to another kind of service.")
-        if literal := _literal(parts.hostname or ""):
-            self._check(parts.hostname or "", literal)
+        try:
+            url = read_endpoint(text, loopback=self._loopback)
+        except MalformedEndpointError as malformed:
+            raise AddressRefusedError(str(malformed)) from None
+        host = urlsplit(url).hostname or ""
+        if address := literal(host):
+            self._check(host, address)
         return url
 
-    def check(self, url: str) -> None:
-        """Check a URL just before it is called: its form, and every address that its host resolves to.
+    def addresses(self, host: str, seconds: float = RESOLVE_SECONDS) -> list[Address]:
+        """Every address of a host, each of which may be called.
 
-        Raises AddressRefusedError, or requests.ConnectionError when the name can't be resolved.
+        Raises AddressRefusedError, or CallFailedError when the name isn't resolved within `seconds`.
         """
-        host = _split(self.endpoint(url)).hostname or ""
-        try:
-            found = [ip_address(text.partition("%")[0]) for text in self.resolve(host)]
-        except OSError as error:
-            raise requests.ConnectionError(f"{host} can't be resolved to an address.") from error
+        if written := literal(host):
+            found: list[Address] = [written]
+        else:
+            try:
+                found = [ip_address(text.partition("%")[0]) for text in self._look_up(host, seconds)]
+            except ValueError:
+                raise CallFailedError(f"The name service gave no usable address for {host}.") from None
+        if not found:
+            raise CallFailedError(f"The name service knows no address of {host}.")
         for address in found:
             self._check(host, address)
+        return [plain(address) for address in found]
+
+    def _look_up(self, host: str, seconds: float) -> list[str]:
+        """Ask the name service in a thread of its own, since nothing else can end its silence in time."""
+        answers: SimpleQueue[list[str] | None] = SimpleQueue()
+
+        def look() -> None:
+            try:
+                answers.put(list(self._resolve(host)))
+            except (OSError, UnicodeError):
+                answers.put(None)
+
+        Thread(target=look, name="name service", daemon=True).start()
+        try:
+            found = answers.get(timeout=max(seconds, 0))
+        except Empty:
+            raise CallFailedError(f"The name service didn't answer for {host} in time.") from None
+        if found is None:
+            raise CallFailedError(f"{host} can't be resolved to an address.")
+        return found
 
     def _check(self, host: str, address: Address) -> None:
-        says = f"{host} is" if host.strip("[]") == str(address) else f"{host} resolves to {address},"
-        plain = getattr(address, "ipv4_mapped", None) or address
-        if any(plain in network for network in _NEVER):
+        says = f"{host} is" if host == str(address) else f"{host} resolves to {address},"
+        kind = kind_of(address)
+        if kind is Kind.NEVER:
             raise AddressRefusedError(
-                f"{says} an address that Applinks never calls (link-local, metadata or multicast)."
+                f"{says} an address that Applinks never calls (reserved, link-local, metadata or multicast)."
             )
-        if plain.is_loopback:
-            if not self.loopback:
-                raise AddressRefusedError(f"{says} a loopback address, and Applinks' own base URL isn't one.")
-        elif not plain.is_global and not any(plain in network for network in self.allowed_networks):
-            network = ip_network(f"{plain}/{16 if plain.version == 4 else 48}", strict=False)
+        if kind is Kind.LOOPBACK and not self._loopback:
+            raise AddressRefusedError(f"{says} a loopback address, and Applinks' own base URL isn't one.")
+        called = plain(address)
+        if kind is Kind.PRIVATE and not any(called in network for network in self._allowed_networks):
+            network = ip_network(f"{called}/{16 if called.version == 4 else 48}", strict=False)
             raise AddressRefusedError(
                 f"{says} a private address. To allow it, start Applinks with APPLINKS_ALLOWED_NETWORKS={network}."
             )
@@ -129,8 +169,27 @@ class Guard:
         session.mount("https://", adapter)
         session.mount("http://", adapter)
 
+    def call(self, request: requests.PreparedRequest) -> requests.Response:
+        """Make one call. Raises AddressRefusedError, CallFailedError or AnswerRefusedError."""
+        deadline = Deadline(self._seconds)
+        parts = urlsplit(self.endpoint(request.url or ""))
+        host = parts.hostname or ""
+        addresses = self.addresses(host, min(RESOLVE_SECONDS, deadline.left()))
+        here = all(address.is_loopback for address in addresses)
+        if parts.scheme == "http" and not here:
+            raise AddressRefusedError(f"Plain http is accepted only for loopback addresses, and {host} isn't one.")
+        call = Call(addresses, deadline, self._trust, proxy=None if here else self._proxy)
+        with self._places.take(host, deadline):
+            try:
+                response = call.send(request)
+            except (requests.RequestException, OSError) as error:
+                raise _failure(host, call, error) from None
+        if 300 <= response.status_code < 400:
+            response.headers.pop("Location", None)  # nobody can follow what isn't there
+        return response
 
-class _GuardedAdapter(HTTPAdapter):
+
+class _GuardedAdapter(BaseAdapter):
     def __init__(self, guard: Guard) -> None:
         super().__init__()
         self._guard = guard
@@ -144,54 +203,64 @@ class _GuardedAdapter(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Check and call. A redirect is handed on without its address, so that nobody can follow it."""
-        self._guard.check(request.url or "")
-        response = super().send(request, stream=stream, timeout=(CONNECT_SECONDS, READ_SECONDS), verify=True)
-        if 300 <= response.status_code < 400:
-            response.headers.pop("Location", None)
-        return response
+        """Call as the guard does, whatever a caller asks for."""
+        return self._guard.call(request)
+
+    def close(self) -> None:
+        """A connection lives as long as its call."""
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise AddressRefusedError(
-            "This isn't a complete address. Write it like https://auth.example.com/authorize."
-        ) from None
-    if not parts.scheme or not host or not (_literal(host) or (_HOST.fullmatch(host) and len(host) <= 253)):
-        raise AddressRefusedError("This isn't a complete address. Write it like https://auth.example.com/authorize.")
-    if (re.fullmatch(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)", host) or "[" in parts.netloc) and not _literal(host):
-        raise AddressRefusedError("Write an IP address as four plain decimal numbers, or as [IPv6].")
-    return parts
+class _Places:
+    """How many calls may be under way: a few to each host, so that one that hangs delays no other."""
 
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._calls: Counter[str] = Counter()
 
-def _ascii(text: str) -> str:
-    """The URL with its host in ASCII (IDNA 2008, UTS 46), refused when anything else isn't printable ASCII."""
-    before, marker, rest = text.partition("://")
-    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0] if marker else ""
-    if marker and not authority.isascii():
-        host, colon, port = authority.partition(":")
+    @contextmanager
+    def take(self, host: str, deadline: Deadline) -> Iterator[None]:
+        """Raises CallFailedError where none becomes free in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._free(host), max(deadline.left(), 0)):
+                raise CallFailedError(f"Too many calls are under way already, so {host} wasn't asked.")
+            self._calls[host] += 1
         try:
-            encoded = idna.encode(host, uts46=True).decode()
-        except idna.IDNAError:
-            raise AddressRefusedError("The host isn't a name that exists in the internet's name system.") from None
-        if _literal(encoded):
-            raise AddressRefusedError("Write an IP address as four plain decimal numbers.")
-        text = f"{before}://{encoded}{colon}{port}{rest[len(authority) :]}"
-    if _UNPRINTABLE.search(text):
-        raise AddressRefusedError("The address holds a space or a character that must be percent-encoded.")
-    return text
+            yield
+        finally:
+            with self._changed:
+                self._calls -= Counter({host: 1})  # forgets the hosts that have none left
+                self._changed.notify_all()
+
+    def _free(self, host: str) -> bool:
+        return self._calls[host] < CALLS_OF_ONE_HOST and self._calls.total() < CALLS_OF_ALL
 
 
-def _literal(host: str) -> Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
+def _failure(host: str, call: Call, error: Exception) -> requests.RequestException:
+    """What became of a call, in words. Only the part of it that the other side may know is ambiguous."""
+    if call.refused_answer:
+        return AnswerRefusedError(call.refused_answer)
+    if call.deadline.left() <= 0 or isinstance(error, requests.Timeout):
+        return CallFailedError(f"{host} didn't answer in time.", ambiguous=call.sent)
+    if call.distrusted:
+        return CallFailedError(
+            f"No trustworthy TLS connection to {host} could be made: {call.distrusted}. If its certificate comes from an "
+            "authority of your own, start Applinks with APPLINKS_CA_FILE."
+        )
+    if call.sent:
+        return CallFailedError(f"The connection to {host} was lost before its answer was complete.", ambiguous=True)
+    return CallFailedError(f"{host} can't be reached.")
 
 
-def _is_loopback(host: str) -> bool:
-    literal = _literal(host)
-    return host == "localhost" or (literal is not None and literal.is_loopback)
+@cache
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, always verified. Raises StartRefusedError."""
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:
+            raise StartRefusedError(
+                f"APPLINKS_CA_FILE is {ca_file}, which holds no certificates in PEM form that can be read: {error}."
+            ) from None
+    return context
