@@ -11,6 +11,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
 
 from applinks.oauth.client import prepare_libraries
+from applinks.oauth.guard import Guard
 from applinks.providers import CATALOGUE, Catalogue
 from applinks.services.storage import open_storage
 from applinks.settings import Settings, read_settings
@@ -27,12 +28,14 @@ def create_app(
     *,
     catalogue: Catalogue = CATALOGUE,
     clock: Callable[[], float] = time.time,
+    guard: Guard | None = None,
 ) -> Flask:
     """Build the application: settings, database, services, pages. It starts nothing.
 
-    Raises StartRefusedError.
+    `guard` takes the place of the one that the settings ask for. Raises StartRefusedError.
     """
     settings = settings or read_settings(os.environ)
+    guard = guard or Guard.of(settings)
     keys = open_storage(settings)
     prepare_libraries(loopback=settings.loopback)
 
@@ -51,7 +54,7 @@ def create_app(
         MAX_FORM_PARTS=100,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions["applinks"] = build(settings, keys, catalogue, clock)
+    app.extensions["applinks"] = build(settings, keys, catalogue, clock, guard)
 
     for page in (links, connections, dance, authorization, sign_in, settings_pages):
         app.register_blueprint(page.blueprint)

@@ -10,6 +10,7 @@ from applinks.providers import Catalogue
 from applinks.services.authorization import Authorization
 from applinks.services.connections import Connections
 from applinks.services.dance import Dance
+from applinks.services.link_client import LinkClient
 from applinks.services.links import Links
 from applinks.services.refresher import Refresher
 from applinks.services.sign_in import SignIn
@@ -31,9 +32,11 @@ class Services:
     sign_in: SignIn
 
 
-def build(settings: Settings, keys: KeyRing, catalogue: Catalogue, clock: Callable[[], float]) -> Services:
-    guard, vault = Guard.of(settings), Vault(keys)
-    client = OAuthClient(guard)
+def build(
+    settings: Settings, keys: KeyRing, catalogue: Catalogue, clock: Callable[[], float], guard: Guard
+) -> Services:
+    vault, client = Vault(keys), OAuthClient(guard)
+    link_client = LinkClient(vault, client)
     links = Links(vault, catalogue, settings.base_url, clock)
     return Services(
         settings=settings,
@@ -41,9 +44,9 @@ def build(settings: Settings, keys: KeyRing, catalogue: Catalogue, clock: Callab
         catalogue=catalogue,
         guard=guard,
         links=links,
-        connections=Connections(clock),
-        dance=Dance(links, vault, client, clock),
-        refresher=Refresher(links, vault, client, clock),
+        connections=Connections(links, link_client, clock),
+        dance=Dance(links, vault, client, link_client, clock),
+        refresher=Refresher(links, vault, link_client, clock),
         authorization=Authorization(keys, clock),
         sign_in=SignIn(clock),
     )

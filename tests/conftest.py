@@ -125,6 +125,7 @@ def link_form(provider: StandIn) -> dict[str, str]:
         "userinfo_endpoint": f"{provider.base_url}/userinfo",
         "client_id": "payroll-client",
         "client_secret": CLIENT_SECRET,
+        "client_authentication": "client_secret_basic",
         "scopes": "read write",
     }
 

@@ -8,23 +8,37 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flask_wtf import FlaskForm
-from wtforms import Field, HiddenField, PasswordField, RadioField, StringField, TextAreaField
+from wtforms import Field, HiddenField, PasswordField, RadioField, SelectField, StringField, TextAreaField
 
 from applinks.errors import InvalidFieldError
+from applinks.oauth import options
 from applinks.oauth import registration as rules
 from applinks.oauth.guard import Guard
-from applinks.providers import Catalogue, Provider, ProviderProfile
+from applinks.providers import Catalogue, GrantType, Provider, ProviderProfile
 
 ENDPOINTS = ("tenant", "authorization_endpoint", "token_endpoint", "userinfo_endpoint")
-CREDENTIALS = ("client_id", "client_secret", "scopes")
 DRAFT_LENGTH = 16_384
 
-_DRAFT = ("name", "provider", *ENDPOINTS, "client_id", "scopes", "version", "revealed")
+_DRAFT = ("name", "provider", "grant_type", *ENDPOINTS, "client_id", "scopes", *options.OPTIONS, "version", "revealed")
+_YES_NO = {"": "Default", "yes": "Yes", "no": "No"}
+_METHODS = {
+    "client_secret_basic": "In the Authorization header (client_secret_basic)",
+    "client_secret_post": "In the body (client_secret_post)",
+    "none": "None: a public client, with PKCE alone",
+}
 
 
 class OutgoingForm(FlaskForm):  # type: ignore[misc]
     name = StringField("Name", description="What your team calls the application at the other end.")
     provider = RadioField("Provider", validate_choice=False)
+    grant_type = SelectField(
+        "Grant type",
+        choices={
+            "authorization_code": "Authorization code: people connect their accounts",
+            "client_credentials": "Client credentials: the application itself, without an account",
+        },
+        validate_choice=False,
+    )
     tenant = StringField(
         "Tenant", description="common, organizations, consumers, the directory's GUID or one of its domains."
     )
@@ -40,6 +54,37 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
     scopes = TextAreaField(
         "Scopes", description="What to ask access to, split by spaces. Empty: the provider's default."
     )
+    client_authentication = SelectField(
+        "Client authentication",
+        choices={"": "Default", "detect": "Detect: try, and remember what works"} | _METHODS,
+        validate_choice=False,
+        description="Where the provider wants to see the client ID and the client secret.",
+    )
+    refresh_client_authentication = SelectField(
+        "Client authentication when refreshing", choices={"": "The same"} | _METHODS, validate_choice=False
+    )
+    issuer = StringField("Issuer (optional)", description="An answer that names another one (iss) is refused.")
+    iss_required = SelectField("Every answer names its issuer (iss)", choices=_YES_NO, validate_choice=False)
+    revocation_endpoint = StringField(
+        "Revocation endpoint (optional)",
+        description="Told when an account is disconnected, so that its grant ends there.",
+    )
+    authorization_parameters = TextAreaField(
+        "Extra authorization parameters", description="One name=value a line, such as audience=api.example.com."
+    )
+    token_parameters = TextAreaField("Extra token parameters", description="Sent when a code is exchanged.")
+    refresh_parameters = TextAreaField("Extra refresh parameters", description="Sent with every refresh.")
+    scope_on_refresh = SelectField("Send the scopes when refreshing", choices=_YES_NO, validate_choice=False)
+    redirect_uri_on_refresh = SelectField(
+        "Send the Redirect URL when refreshing", choices=_YES_NO, validate_choice=False
+    )
+    scope_separator = SelectField(
+        "Between scopes", choices={"": "Default", "space": "A space", "comma": "A comma"}, validate_choice=False
+    )
+    form_encoded_answers = SelectField("Answers are form-encoded", choices=_YES_NO, validate_choice=False)
+    default_life = StringField(
+        "Default token lifetime in seconds", description="For a provider that doesn't say how long its tokens live."
+    )
     version = HiddenField()
     revealed = HiddenField()
 
@@ -48,42 +93,85 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
 class Steps:
     """How far the form has revealed itself. `profile` is there while all endpoints are known.
 
-    `credentials` are shown from then on, for as long as the provider stays the same.
+    `credentials` are shown from then on, for as long as the provider stays the same. `options` are folded; one that
+    isn't sent is left at its default.
     """
 
     provider: Provider | None
+    grant_type: GrantType = "authorization_code"
     endpoint_fields: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     differences: Mapping[str, str] | None = None
     profile: ProviderProfile | None = None
     credentials: bool = False
+    public_client: bool = False
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Every field that is shown, and so is checked."""
-        return ("name", "provider", *self.endpoint_fields, *(CREDENTIALS if self.credentials else ()))
+        """Every field that is shown unfolded, and so must have been sent."""
+        secret = () if self.public_client else ("client_secret",)
+        credentials = ("client_id", *secret, "scopes") if self.credentials else ()
+        return ("name", "provider", *self.endpoint_fields, *credentials)
 
 
 def steps(form: OutgoingForm, catalogue: Catalogue, guard: Guard, *, quiet: bool = False) -> Steps:
-    """Look at provider and endpoints; errors go to their fields, but not to empty ones when `quiet`."""
+    """Look at everything but the credentials; errors go to their fields, but not to empty ones when `quiet`."""
     try:
         provider = rules.read_provider(catalogue, form.provider.data or "")
     except InvalidFieldError as error:
         if not quiet:
             _tell(form.provider, error)
         return Steps(None)
-    names = rules.endpoint_fields(provider)
-    differences: dict[str, str] = {}
-    complete = True
-    for name in names:
+    grant_type: GrantType = provider.grant_types[0]
+    try:
+        grant_type = options.read_grant_type(provider, form.grant_type.data or "")
+    except InvalidFieldError as error:
+        _tell(form.grant_type, error)
+    names = rules.endpoint_fields(provider, grant_type)
+    differences: dict[str, str] = {"grant_type": grant_type} if grant_type != "authorization_code" else {}
+    complete = _read_into(
+        differences, form, names, lambda name, text: rules.read_endpoint_field(guard, name, text), quiet=quiet
+    )
+    folded = options.option_fields(provider, grant_type)
+    sound = _read_into(differences, form, folded, lambda name, text: options.read_option(guard, name, text))
+    profile = provider.profile(differences) if complete and sound else None
+    if profile:
         try:
-            differences[name] = rules.read_endpoint_field(guard, name, form[name].data or "")
+            options.check(profile)
         except InvalidFieldError as error:
-            complete = False
-            if not (quiet and not (form[name].data or "").strip()):
+            _tell(form[error.field], error)
+    return Steps(
+        provider,
+        grant_type,
+        names,
+        folded,
+        differences,
+        profile,
+        credentials=complete or form.revealed.data == provider.key,
+        public_client=differences.get("client_authentication") == "none",
+    )
+
+
+def _read_into(
+    values: dict[str, str],
+    form: OutgoingForm,
+    names: tuple[str, ...],
+    reader: Callable[[str, str], str],
+    *,
+    quiet: bool = False,
+) -> bool:
+    """Read fields into `values`, empty ones left out; returns whether all are right."""
+    right = True
+    for name in names:
+        text = form[name].data or ""
+        try:
+            if value := reader(name, text):
+                values[name] = value
+        except InvalidFieldError as error:
+            right = False
+            if not quiet or text.strip():
                 _tell(form[name], error)
-    known = {name: value for name, value in differences.items() if value}
-    credentials = complete or form.revealed.data == provider.key
-    return Steps(provider, names, known, provider.profile(known) if complete else None, credentials)
+    return right
 
 
 def read(form: OutgoingForm, shown: Steps, *, secret_needed: bool) -> rules.ClientRegistration | None:
@@ -109,7 +197,7 @@ def read(form: OutgoingForm, shown: Steps, *, secret_needed: bool) -> rules.Clie
         profile=shown.profile,
         differences=shown.differences or {},
         client_id=values["client_id"] or "",
-        client_secret=values["client_secret"],
+        client_secret=values.get("client_secret"),
         scopes=values["scopes"] or "",
     )
 

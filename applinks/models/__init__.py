@@ -3,7 +3,7 @@
 from applinks.models.administrators import Administrator, SetupCode, SignInSession
 from applinks.models.authorization import AuthorizationCode, IssuedToken
 from applinks.models.base import database, open_database
-from applinks.models.connections import AuthorizationFlow, Connection, Event, State
+from applinks.models.connections import AuthorizationFlow, Connection, Event, State, emptied
 from applinks.models.instance import Instance
 from applinks.models.links import INCOMING, OUTGOING, ApplicationLink, IncomingLink, OutgoingLink
 
@@ -40,5 +40,6 @@ __all__ = [
     "SignInSession",
     "State",
     "database",
+    "emptied",
     "open_database",
 ]

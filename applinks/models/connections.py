@@ -52,6 +52,23 @@ class Connection(Table):
         indexes = ((("link", "label"), True),)
 
 
+def emptied(words: str) -> dict[object, object]:
+    """The columns of a connection without tokens. The new generation makes a refresh under way come to nothing."""
+    return {
+        Connection.state: State.DISCONNECTED,
+        Connection.words: words,
+        Connection.access_token_enc: "",
+        Connection.refresh_token_enc: "",
+        Connection.scopes_granted: "",
+        Connection.expires_at: None,
+        Connection.next_attempt_at: None,
+        Connection.failures: 0,
+        Connection.lease_owner: "",
+        Connection.lease_until: 0,
+        Connection.generation: Connection.generation + 1,
+    }
+
+
 class AuthorizationFlow(Table):
     """One pending dance, found by the digest of its state and spent once; it pins what it was begun with."""
 
@@ -66,6 +83,7 @@ class AuthorizationFlow(Table):
     authorization_endpoint = TextField()
     token_endpoint = TextField()
     client_id = TextField()
+    issuer = TextField(default="")
     redirect_uri = TextField()
     scopes = TextField()
     code_verifier_enc = TextField()

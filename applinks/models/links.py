@@ -22,7 +22,10 @@ class ApplicationLink(Table):
 
 
 class OutgoingLink(Table):
-    """We are the client. `differences` is JSON: what this link adds to its provider's drawer."""
+    """We are the client. `differences` is JSON: what this link adds to its provider's drawer.
+
+    `found_authentication` is the client authentication that was found to work, empty where that isn't known.
+    """
 
     link_id: str
     link = ForeignKeyField(ApplicationLink, primary_key=True, on_delete="CASCADE", backref="outgoing")
@@ -32,6 +35,7 @@ class OutgoingLink(Table):
     client_secret_enc = TextField()
     client_secret_set_at = BigIntegerField()
     scopes = TextField()
+    found_authentication = TextField(default="")
 
 
 class IncomingLink(Table):

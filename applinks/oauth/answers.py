@@ -1,7 +1,7 @@
 """One way in: every answer of a provider is read here before anything else sees it.
 
-An answer becomes a small typed value: `Granted`, `Refused` (with its code of RFC 6749 §5.2), `Away` (transient) or
-`Nonsense` (an answer that no OAuth 2.0 server gives).
+An answer becomes a small typed value: `Granted`, `Revoked`, `Metadata`, `Refused` (with its code of RFC 6749 §5.2),
+`Away` (transient) or `Nonsense` (an answer that no OAuth 2.0 server gives).
 """
 
 import json
@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeGuard
+from urllib.parse import parse_qsl
 
 import requests
 
@@ -17,9 +18,12 @@ SHORTEST_LIFE = 30
 LONGEST_LIFE = 366 * 86_400
 ASSUMED_LIFE = 3_600
 LONGEST_WAIT = 3_600
+SCOPES_LENGTH = 4_096
+MOST_MEMBERS = 100
+DEEPEST = 20
 
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _NOT_ERROR_TEXT = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749 §5.2
 _AWAY = frozenset((408, 425, 429))
 _TRANSIENT_CODES = frozenset(("temporarily_unavailable", "server_error", "slow_down"))
@@ -63,34 +67,98 @@ class Away:
 
 @dataclass(frozen=True)
 class Nonsense:
-    """An answer that can't be understood; `words` say in which way, never quoting it."""
+    """An answer that can't be understood; `words` say in which way, never quoting it.
+
+    `unauthenticated` is true where the status alone says that the client wasn't recognised.
+    """
 
     words: str
+    unauthenticated: bool = False
 
 
 TokenAnswer = Granted | Refused | Away | Nonsense
 
 
-def read_token_answer(response: requests.Response) -> TokenAnswer:
-    """Read a token endpoint's answer (RFC 6749 §5), status first."""
-    status = response.status_code
-    if 300 <= status < 400:
-        return Nonsense(f"The endpoint answered with a redirect (HTTP {status}), which is never followed.")
-    if status in _AWAY or status >= 500:
-        return Away(f"The provider answered HTTP {status}.", _retry_after(response))
-    members = _json_object(response)
+@dataclass(frozen=True)
+class Revoked:
+    """The provider has ended the grant, or knew nothing of it any more (RFC 7009 §2.2)."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What an authorization server says of itself (RFC 8414 §2); empty where it doesn't say.
+
+    The endpoints are as they were given: nobody has judged them yet.
+    """
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    revocation_endpoint: str
+    client_authentications: tuple[str, ...]
+    sends_iss: bool
+
+
+def read_token_answer(response: requests.Response, *, form_encoded: bool = False, separator: str = " ") -> TokenAnswer:
+    """Read a token endpoint's answer (RFC 6749 §5), status first.
+
+    `form_encoded` is for providers that answer in that form; `separator` is what they write between scopes.
+    """
+    if away := _away(response):
+        return away
+    status, members = response.status_code, _members(response, form_encoded)
     if members is None:
-        return Nonsense(f"The provider answered HTTP {status} with something that isn't a JSON object.")
+        words = f"The provider answered HTTP {status} with something that isn't {_expected(form_encoded)}."
+        return Nonsense(words, unauthenticated=status == 401)
     if members.get("error") is not None:
         return _refused(members)
     if status != 200:
-        return Nonsense(f"The provider answered HTTP {status} without an OAuth 2.0 error.")
-    return _granted(members)
+        words = f"The provider answered HTTP {status} without an OAuth 2.0 error."
+        return Nonsense(words, unauthenticated=status == 401)
+    return _granted(members, separator)
+
+
+def read_revocation_answer(response: requests.Response) -> Revoked | Refused | Away | Nonsense:
+    """Read a revocation endpoint's answer (RFC 7009 §2.2): at 200 its content says nothing."""
+    if away := _away(response):
+        return away
+    if response.status_code == 200:
+        return Revoked()
+    members = _members(response)
+    if members is None or members.get("error") is None:
+        return Nonsense(f"The provider answered HTTP {response.status_code} without an OAuth 2.0 error.")
+    return _refused(members)
+
+
+def read_metadata(response: requests.Response, issuer: str) -> Metadata | Away | Nonsense:
+    """Read an authorization server's metadata, which must be the issuer's own to the byte (RFC 8414 §3.3)."""
+    if away := _away(response):
+        return away
+    members = _members(response) if response.status_code == 200 else None
+    if members is None:
+        return Nonsense("There is no metadata in the form of a JSON object.")
+    if members.get("issuer") != issuer:
+        return Nonsense("The metadata names another issuer than the one that was asked.")
+    authorization_endpoint, token_endpoint = members.get("authorization_endpoint"), members.get("token_endpoint")
+    revocation_endpoint = members.get("revocation_endpoint", "")
+    if not _is_text(authorization_endpoint) or not _is_text(token_endpoint) or not isinstance(revocation_endpoint, str):
+        return Nonsense("The metadata doesn't name its endpoints.")
+    methods = members.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])  # RFC 8414 §2
+    if not isinstance(methods, list) or not all(isinstance(method, str) for method in methods):
+        return Nonsense("The metadata's client authentication methods aren't a list of words.")
+    return Metadata(
+        issuer=issuer,
+        authorization_endpoint=authorization_endpoint,
+        token_endpoint=token_endpoint,
+        revocation_endpoint=revocation_endpoint,
+        client_authentications=tuple(methods),
+        sends_iss=members.get("authorization_response_iss_parameter_supported") is True,
+    )
 
 
 def read_account(response: requests.Response) -> str | None:
     """The name of an account out of a userinfo answer, or None where it tells none."""
-    members = _json_object(response) if response.status_code == 200 else None
+    members = _members(response) if response.status_code == 200 else None
     for name in ("email", "preferred_username", "name", "login", "sub"):
         value = (members or {}).get(name)
         if isinstance(value, str) and 0 < len(value.strip()) <= 255 and value.isprintable():
@@ -103,6 +171,18 @@ def safe_text(value: object, limit: int = 300) -> str:
     return _NOT_ERROR_TEXT.sub("", value if isinstance(value, str) else "")[:limit].strip()
 
 
+def _away(response: requests.Response) -> Away | Nonsense | None:
+    """What a status says by itself, whatever comes with it."""
+    status = response.status_code
+    if status in _AWAY or status >= 500:
+        return Away(f"The provider answered HTTP {status}.", _retry_after(response))
+    if 300 <= status < 400:
+        return Nonsense(f"The endpoint answered with a redirect (HTTP {status}), which is never followed.")
+    if status < 200:
+        return Nonsense(f"The provider answered HTTP {status}, which is no answer.")
+    return None
+
+
 def _refused(members: dict[str, Any]) -> Refused | Away:
     code = safe_text(members["error"], 64) or "unknown_error"
     words = safe_text(members.get("error_description"))
@@ -111,7 +191,7 @@ def _refused(members: dict[str, Any]) -> Refused | Away:
     return Refused(code, words)
 
 
-def _granted(members: dict[str, Any]) -> Granted | Nonsense:
+def _granted(members: dict[str, Any], separator: str) -> Granted | Nonsense:
     access_token, refresh_token = members.get("access_token"), members.get("refresh_token")
     if not _is_token(access_token):
         return Nonsense("The provider's answer holds no usable access token.")
@@ -126,12 +206,23 @@ def _granted(members: dict[str, Any]) -> Granted | Nonsense:
         life = _life(members.get("expires_in"))
     except ValueError:
         return Nonsense("The provider's answer holds an expires_in that is no number of seconds.")
-    scope = members.get("scope")
-    if scope in (None, ""):
-        scope = None
-    elif not isinstance(scope, str) or len(scope) > 4096 or not _SCOPE.fullmatch(scope):
-        return Nonsense("The provider's answer holds a scope that breaks RFC 6749's grammar.")
-    return Granted(access_token, refresh_token, life, scope)
+    return Granted(access_token, refresh_token, life, _scope(members.get("scope"), separator))
+
+
+def _scope(value: object, separator: str) -> str | None:
+    """What was granted, with one space between; None where that isn't told.
+
+    Whatever stands here, a token is never thrown away for it: the refresh token that came with it may be the only one.
+    """
+    parts = value.replace(separator, " ").split() if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        return None
+    scope = " ".join(part for part in parts if isinstance(part, str) and _SCOPE_TOKEN.fullmatch(part))
+    return scope if 0 < len(scope) <= SCOPES_LENGTH else None
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value)
 
 
 def _is_token(value: object) -> TypeGuard[str]:
@@ -168,21 +259,41 @@ def _retry_after(response: requests.Response) -> int | None:
         return None
 
 
-def _json_object(response: requests.Response) -> dict[str, Any] | None:
+def _expected(form_encoded: bool) -> str:
+    return "a form-encoded or JSON object" if form_encoded else "a JSON object"
+
+
+def _members(response: requests.Response, form_encoded: bool = False) -> dict[str, Any] | None:
+    """The members of an answer's object, None where there is none that can be read in one way only."""
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        return None
     try:
-        value = json.loads(response.content.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        text = response.content.decode()
+        if content_type == "application/json":
+            value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        elif form_encoded and content_type == "application/x-www-form-urlencoded":
+            value = _no_duplicates(
+                parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_MEMBERS)
+            )
+        else:
+            return None
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    sound = isinstance(value, dict) and len(value) <= MOST_MEMBERS and _is_shallow(value, DEEPEST)
+    return value if sound else None
+
+
+def _is_shallow(value: object, levels: int) -> bool:
+    """Whether lists and objects are nested no deeper than so many levels."""
+    if not isinstance(value, dict | list):
+        return True
+    inside = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in inside)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a name stands twice")
     return members
 
 

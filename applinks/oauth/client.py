@@ -9,25 +9,41 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from urllib.parse import quote_plus
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import requests
-from oauthlib.oauth2 import WebApplicationClient
+from oauthlib.common import add_params_to_uri
+from oauthlib.oauth2 import BackendApplicationClient, WebApplicationClient
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
-from applinks.oauth.answers import Away, Granted, Nonsense, TokenAnswer, read_account, read_token_answer
-from applinks.oauth.guard import AddressRefusedError, Guard
-from applinks.providers import ProviderProfile
+from applinks.oauth.answers import (
+    Away,
+    Granted,
+    Metadata,
+    Nonsense,
+    Refused,
+    Revoked,
+    TokenAnswer,
+    read_account,
+    read_metadata,
+    read_revocation_answer,
+    read_token_answer,
+)
+from applinks.oauth.guard import AddressRefusedError, AnswerRefusedError, CallFailedError, Guard
+from applinks.providers import ClientAuthentication, ProviderProfile
 
-# At DEBUG these write tokens, codes, client secrets and rows.
-_TALKATIVE = ("requests_oauthlib", "oauthlib", "urllib3", "requests", "peewee")
+# At DEBUG these write tokens, codes, client secrets and rows; urllib3 warns of headers in the provider's own words.
+_TALKATIVE = ("requests_oauthlib", "oauthlib", "requests", "peewee")
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
 class ClientCredentials:
-    """What the provider gave at registration (RFC 6749 §2)."""
+    """What the provider gave at registration (RFC 6749 §2). A public client's secret is empty."""
 
     client_id: str
     client_secret: str = field(repr=False)
@@ -58,6 +74,7 @@ def prepare_libraries(*, loopback: bool) -> None:
     """
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     if loopback:
         os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
     else:
@@ -65,7 +82,7 @@ def prepare_libraries(*, loopback: bool) -> None:
 
 
 class OAuthClient:
-    """Makes authorization URLs, and asks token and userinfo endpoints through the guard."""
+    """Makes authorization URLs, and asks a provider's endpoints through the guard."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -84,14 +101,14 @@ class OAuthClient:
 
         Raises AddressRefusedError: what was accepted when it was saved may not be so any more.
         """
-        session = OAuth2Session(client_id, redirect_uri=redirect_uri, scope=scopes.split() or None)
+        session = OAuth2Session(client_id, redirect_uri=redirect_uri, scope=_sent(scopes, profile))
         challenge = WebApplicationClient(client_id).create_code_challenge(code_verifier, "S256")
+        endpoint = self._guard.endpoint(profile.authorization_endpoint)
         url, _ = session.authorization_url(
-            self._guard.endpoint(profile.authorization_endpoint),
+            add_params_to_uri(endpoint, profile.authorization_parameters),
             state=state,
             code_challenge=challenge,
             code_challenge_method="S256",
-            **dict(profile.authorization_parameters),
         )
         return str(url)
 
@@ -105,57 +122,134 @@ class OAuthClient:
         code_verifier: str,
     ) -> Answer:
         """Exchange an authorization code for tokens (RFC 6749 §4.1.3)."""
-        auth, in_body = _client_authentication(profile, credentials)
+        session = OAuth2Session(credentials.client_id, redirect_uri=redirect_uri)
+        proof = {"code": code, "code_verifier": code_verifier}
+        return self._fetch(profile, credentials, session, proof)
 
-        def ask(session: OAuth2Session) -> None:
-            session.redirect_uri = redirect_uri
-            session.fetch_token(
-                profile.token_endpoint,
-                code=code,
-                code_verifier=code_verifier,
-                auth=auth,
-                include_client_id=bool(in_body),
-                client_secret=in_body.get("client_secret"),
-            )
-
-        return self._ask(profile, credentials, "access_token_response", ask)
+    def client_credentials(self, profile: ProviderProfile, credentials: ClientCredentials, *, scopes: str) -> Answer:
+        """Ask for a token of the client's own, without anybody's account (RFC 6749 §4.4)."""
+        client = BackendApplicationClient(credentials.client_id, scope=_sent(scopes, profile))
+        return self._fetch(profile, credentials, OAuth2Session(client=client), {})
 
     def refresh(
-        self, profile: ProviderProfile, credentials: ClientCredentials, *, refresh_token: str, scopes: str
+        self,
+        profile: ProviderProfile,
+        credentials: ClientCredentials,
+        *,
+        refresh_token: str,
+        scopes: str,
+        redirect_uri: str = "",
     ) -> Answer:
-        """Ask for a new access token (RFC 6749 §6)."""
-        auth, in_body = _client_authentication(profile, credentials)
+        """Ask for a new access token (RFC 6749 §6), with scopes and redirect URL where the provider wants them."""
+        method = profile.refresh_client_authentication or profile.client_authentication
+        auth, in_body = _client_authentication(method, credentials)
+        if profile.redirect_uri_on_refresh:
+            in_body["redirect_uri"] = redirect_uri
+        session = OAuth2Session(
+            credentials.client_id, scope=_sent(scopes, profile) if profile.scope_on_refresh else None
+        )
 
-        def ask(session: OAuth2Session) -> None:
-            session.scope = scopes.split() if profile.send_scope_on_refresh else None
-            session.refresh_token(profile.token_endpoint, refresh_token=refresh_token, auth=auth, **in_body)
+        def ask() -> None:
+            body = urlencode(profile.refresh_parameters)
+            session.refresh_token(profile.token_endpoint, refresh_token, body=body, auth=auth, **in_body)
 
-        return self._ask(profile, credentials, "refresh_token_response", ask)
+        return self._ask(profile, session, "refresh_token_response", ask)
+
+    def revoke(
+        self, profile: ProviderProfile, credentials: ClientCredentials, *, token: str, hint: str
+    ) -> Revoked | Refused | Away | Nonsense | AddressRefused:
+        """Tell the provider that a token is needed no more (RFC 7009 §2.1); `hint` says which kind of token it is."""
+        method = profile.refresh_client_authentication or profile.client_authentication
+        auth, in_body = _client_authentication(method, credentials)
+        form = {"token": token, "token_type_hint": hint, **in_body}
+
+        def ask() -> Revoked | Refused | Away | Nonsense:
+            with self._session() as session, session.post(profile.revocation_endpoint, form, auth=auth) as response:
+                return read_revocation_answer(response)
+
+        return _answered(ask)
 
     def account(self, profile: ProviderProfile, access_token: str) -> str | None:
         """The name of the account behind a token, where a userinfo endpoint tells it; for display only."""
         if not profile.userinfo_endpoint:
             return None
+        headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
+
+        def ask() -> str | None:
+            with self._session() as session, session.get(profile.userinfo_endpoint, headers=headers) as response:
+                return read_account(response)
+
+        answer = _answered(ask)
+        return answer if isinstance(answer, str) else None
+
+    def metadata(self, issuer: str) -> Metadata | Away | Nonsense | AddressRefused:
+        """An authorization server's metadata, looked for as RFC 8414 §3.1 and as OpenID Connect Discovery §4 say.
+
+        Its endpoints are held to the rules for those that a person types.
+        """
+        parts = urlsplit(issuer)
+        path = parts.path.rstrip("/")
+        origin = f"{parts.scheme}://{parts.netloc}"
+        found = self._metadata_at(f"{origin}/.well-known/oauth-authorization-server{path}", issuer)
+        if isinstance(found, Nonsense):
+            found = self._metadata_at(f"{origin}{path}/.well-known/openid-configuration", issuer)
+        return found
+
+    def _metadata_at(self, url: str, issuer: str) -> Metadata | Away | Nonsense | AddressRefused:
+        def ask() -> Metadata | Away | Nonsense:
+            with self._session() as session, session.get(url, headers={"Accept": "application/json"}) as response:
+                return read_metadata(response, issuer)
+
+        found = _answered(ask)
+        if not isinstance(found, Metadata):
+            return found
+        try:
+            return replace(
+                found,
+                authorization_endpoint=self._guard.endpoint(found.authorization_endpoint),
+                token_endpoint=self._guard.endpoint(found.token_endpoint),
+                revocation_endpoint=found.revocation_endpoint and self._guard.endpoint(found.revocation_endpoint),
+            )
+        except AddressRefusedError as refused:
+            return Nonsense(f"The metadata names an endpoint that can't be called. {refused}")
+
+    def ways(self, profile: ProviderProfile) -> list[ClientAuthentication]:
+        """The ways of client authentication to try, likeliest first: what the metadata says, then Basic, then post."""
+        known: tuple[ClientAuthentication, ...] = ("client_secret_basic", "client_secret_post")
+        metadata = self.metadata(profile.issuer) if profile.issuer else None
+        if isinstance(metadata, Metadata) and metadata.token_endpoint == profile.token_endpoint:
+            return sorted(known, key=lambda method: method not in metadata.client_authentications)
+        return list(known)
+
+    def _session(self) -> requests.Session:
         session = requests.Session()
         self._guard.protect(session)
-        headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
-        try:
-            with session, session.get(profile.userinfo_endpoint, headers=headers) as response:
-                return read_account(response)
-        except requests.RequestException:
-            return None
+        return session
 
-    def _ask(
-        self,
-        profile: ProviderProfile,
-        credentials: ClientCredentials,
-        hook: str,
-        ask: Callable[[OAuth2Session], None],
+    def _fetch(
+        self, profile: ProviderProfile, credentials: ClientCredentials, session: OAuth2Session, proof: dict[str, str]
     ) -> Answer:
+        auth, in_body = _client_authentication(profile.client_authentication, credentials)
+
+        def ask() -> None:
+            session.fetch_token(
+                profile.token_endpoint,
+                body=urlencode(profile.token_parameters),
+                auth=auth,
+                include_client_id=bool(in_body),
+                client_secret=in_body.get("client_secret"),
+                **proof,
+            )
+
+        return self._ask(profile, session, "access_token_response", ask)
+
+    def _ask(self, profile: ProviderProfile, session: OAuth2Session, hook: str, ask: Callable[[], None]) -> Answer:
         accepted: list[Granted] = []
 
         def read(response: requests.Response) -> requests.Response:
-            answer = read_token_answer(response)
+            answer = read_token_answer(
+                response, form_encoded=profile.form_encoded_answers, separator=profile.scope_separator
+            )
             if not isinstance(answer, Granted):
                 raise _AnsweredError(answer)
             accepted.append(answer)
@@ -163,26 +257,36 @@ class OAuthClient:
             response.encoding = "utf-8"
             return response
 
-        session = OAuth2Session(credentials.client_id)
+        def asked() -> Granted | Refused | Away | Nonsense:
+            self._guard.endpoint(profile.token_endpoint)  # the library has a refusal of its own for plain http
+            try:
+                with session:
+                    ask()
+            except _AnsweredError as refused:
+                return refused.answer
+            answer = accepted[0]
+            return answer if answer.life else replace(answer, life=profile.default_life)
+
         self._guard.protect(session)
         session.register_compliance_hook(hook, read)
-        try:
-            self._guard.endpoint(profile.token_endpoint)  # the library has a refusal of its own for plain http
-            with session:
-                ask(session)
-        except _AnsweredError as refused:
-            return refused.answer
-        except AddressRefusedError as refused:
-            return AddressRefused(str(refused))
-        except requests.ConnectTimeout:
-            return Away("The provider couldn't be reached in time.")
-        except requests.exceptions.SSLError:
-            return Away("No trustworthy TLS connection to the provider could be made.")
-        except requests.Timeout:
-            return Away("The provider didn't answer in time.", ambiguous=True)
-        except requests.RequestException:
-            return Away("The connection to the provider couldn't be made or was lost.", ambiguous=True)
-        return accepted[0] if accepted else Nonsense("The provider gave no answer.")
+        return _answered(asked)
+
+
+def _answered(ask: Callable[[], Read]) -> Read | Away | Nonsense | AddressRefused:
+    """Ask, and take what the guard has against it for an answer."""
+    try:
+        return ask()
+    except AddressRefusedError as refused:
+        return AddressRefused(str(refused))
+    except AnswerRefusedError as refused:
+        return Nonsense(str(refused))
+    except CallFailedError as failed:
+        return Away(str(failed), ambiguous=failed.ambiguous)
+
+
+def _sent(scopes: str, profile: ProviderProfile) -> str | None:
+    """Scopes as this provider wants them written, None for none."""
+    return profile.scope_separator.join(scopes.split()) or None
 
 
 def _canonical(answer: Granted) -> bytes:
@@ -193,10 +297,12 @@ def _canonical(answer: Granted) -> bytes:
 
 
 def _client_authentication(
-    profile: ProviderProfile, credentials: ClientCredentials
+    method: ClientAuthentication | None, credentials: ClientCredentials
 ) -> tuple[Callable[[requests.PreparedRequest], requests.PreparedRequest], dict[str, str]]:
     """One way of authenticating the client a request (RFC 6749 §2.3.1): the header, or members of the body."""
-    if profile.client_authentication == "client_secret_post":
+    if method == "none":
+        return _no_authentication, {"client_id": credentials.client_id}
+    if method == "client_secret_post":
         return _no_authentication, {"client_id": credentials.client_id, "client_secret": credentials.client_secret}
     return HTTPBasicAuth(quote_plus(credentials.client_id), quote_plus(credentials.client_secret)), {}
 

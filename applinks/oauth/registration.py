@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from applinks.errors import InvalidFieldError
 from applinks.oauth.guard import AddressRefusedError, Guard
-from applinks.providers import Catalogue, Provider, ProviderProfile, is_tenant
+from applinks.providers import Catalogue, GrantType, Provider, ProviderProfile, is_tenant
 
 NAME_LENGTH = 100
 CLIENT_ID_LENGTH = 512
@@ -37,12 +37,17 @@ class ClientRegistration:
     scopes: str
 
 
-def endpoint_fields(provider: Provider) -> tuple[str, ...]:
-    """The fields that an administrator fills in to say where this provider is; all but userinfo are needed."""
+def endpoint_fields(provider: Provider, grant_type: GrantType) -> tuple[str, ...]:
+    """The fields that an administrator fills in to say where this provider is; all but userinfo are needed.
+
+    Without an account there is nobody to ask for consent, and nobody to tell about.
+    """
     if provider.needs_tenant:
         return ("tenant",)
     if provider.brings_endpoints:
         return ()
+    if grant_type == "client_credentials":
+        return ("token_endpoint",)
     return ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
 
 

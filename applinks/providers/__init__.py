@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from applinks.providers.custom import CUSTOM
 from applinks.providers.google import GOOGLE
 from applinks.providers.microsoft import MICROSOFT, is_tenant
-from applinks.providers.profile import ClientAuthentication, Provider, ProviderProfile, Scope
+from applinks.providers.profile import (
+    DETECT,
+    ClientAuthentication,
+    GrantType,
+    Parameters,
+    Provider,
+    ProviderProfile,
+    Scope,
+)
 
 Catalogue = Mapping[str, Provider]
 
@@ -13,8 +21,11 @@ CATALOGUE: Catalogue = {provider.key: provider for provider in (GOOGLE, MICROSOF
 
 __all__ = [
     "CATALOGUE",
+    "DETECT",
     "Catalogue",
     "ClientAuthentication",
+    "GrantType",
+    "Parameters",
     "Provider",
     "ProviderProfile",
     "Scope",

@@ -6,4 +6,5 @@ CUSTOM = Provider(
     key="custom",
     name="Custom",
     summary="Anything else that speaks OAuth 2.0, an internal tool for example",
+    grant_types=("authorization_code", "client_credentials"),
 )

@@ -13,6 +13,8 @@ GOOGLE = Provider(
     authorization_endpoint="https://accounts.google.com/o/oauth2/v2/auth",
     token_endpoint="https://oauth2.googleapis.com/token",  # noqa: S106 (an address)
     userinfo_endpoint="https://openidconnect.googleapis.com/v1/userinfo",
+    revocation_endpoint="https://oauth2.googleapis.com/revoke",
+    issuer="https://accounts.google.com",
     default_scopes=("openid", "email"),
     usual_scopes=(
         Scope("openid", "who the account is"),

@@ -15,6 +15,7 @@ MICROSOFT = Provider(
     authorization_endpoint="https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
     token_endpoint="https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",  # noqa: S106 (an address)
     userinfo_endpoint="https://graph.microsoft.com/oidc/userinfo",
+    grant_types=("authorization_code", "client_credentials"),
     default_scopes=("openid", "email", "offline_access"),
     usual_scopes=(
         Scope("openid", "who the account is"),
@@ -24,7 +25,7 @@ MICROSOFT = Provider(
         Scope("https://graph.microsoft.com/Calendars.Read", "see calendars"),
     ),
     client_authentication="client_secret_post",
-    send_scope_on_refresh=True,
+    scope_on_refresh=True,
     needs_tenant=True,
     console_url="https://entra.microsoft.com/#view/Microsoft_AAD_RegisteredApps/ApplicationsListBlade",
     console_name="Microsoft Entra admin center, App registrations",

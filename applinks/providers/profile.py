@@ -1,10 +1,17 @@
 """What a provider is: data. A drawer is one `Provider`; with a link's differences it becomes a `ProviderProfile`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
-ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
+GrantType = Literal["authorization_code", "client_credentials"]
+ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "none"]
+"""How the client authenticates itself (RFC 6749 §2.3, RFC 7591 §2)."""
+
+Detect = Literal["detect"]
+DETECT: Detect = "detect"
+
+Parameters = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Provider:
     """One drawer of the catalogue: the facts about one kind of authorization server.
 
     A `{tenant}` in an endpoint is filled in from the link. `None` as an endpoint means that the administrator
-    gives it. `send_scope_on_refresh` is for servers that refuse a refresh without a scope.
+    gives it. `client_authentication` may be `detect`: try, and remember what works.
     """
 
     key: str
@@ -29,11 +36,15 @@ class Provider:
     authorization_endpoint: str | None = None
     token_endpoint: str | None = None
     userinfo_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    issuer: str = ""
+    grant_types: tuple[GrantType, ...] = ("authorization_code",)
     default_scopes: tuple[str, ...] = ()
     usual_scopes: tuple[Scope, ...] = ()
-    authorization_parameters: tuple[tuple[str, str], ...] = ()
-    client_authentication: ClientAuthentication = "client_secret_basic"
-    send_scope_on_refresh: bool = False
+    authorization_parameters: Parameters = ()
+    client_authentication: ClientAuthentication | Detect = DETECT
+    scope_separator: str = " "
+    scope_on_refresh: bool = False
     needs_tenant: bool = False
     console_url: str | None = None
     console_name: str = ""
@@ -45,19 +56,37 @@ class Provider:
         return self.authorization_endpoint is not None
 
     def profile(self, differences: Mapping[str, str]) -> "ProviderProfile":
-        """Merge a link's differences (endpoints, tenant) into this drawer's facts."""
+        """Merge a link's differences, as they are stored, into this drawer's facts."""
 
         def endpoint(name: str, own: str | None) -> str:
             return (own or differences.get(name, "")).replace("{tenant}", differences.get("tenant", ""))
 
+        def yes(name: str, *, usually: bool = False) -> bool:
+            return {"yes": True, "no": False}.get(differences.get(name, ""), usually)
+
+        authentication = differences.get("client_authentication") or self.client_authentication
+        separators = {"space": " ", "comma": ","}
         return ProviderProfile(
             provider=self.key,
+            grant_type=cast(GrantType, differences.get("grant_type", "authorization_code")),
             authorization_endpoint=endpoint("authorization_endpoint", self.authorization_endpoint),
             token_endpoint=endpoint("token_endpoint", self.token_endpoint),
             userinfo_endpoint=endpoint("userinfo_endpoint", self.userinfo_endpoint),
-            authorization_parameters=self.authorization_parameters,
-            client_authentication=self.client_authentication,
-            send_scope_on_refresh=self.send_scope_on_refresh,
+            revocation_endpoint=endpoint("revocation_endpoint", self.revocation_endpoint),
+            issuer=differences.get("issuer", "") or self.issuer,
+            iss_required=yes("iss_required"),
+            client_authentication=cast(ClientAuthentication, authentication) if authentication != DETECT else None,
+            refresh_client_authentication=cast(
+                ClientAuthentication | None, differences.get("refresh_client_authentication")
+            ),
+            authorization_parameters=_merged(self.authorization_parameters, differences, "authorization_parameters"),
+            token_parameters=_merged((), differences, "token_parameters"),
+            refresh_parameters=_merged((), differences, "refresh_parameters"),
+            scope_separator=separators.get(differences.get("scope_separator", ""), self.scope_separator),
+            scope_on_refresh=yes("scope_on_refresh", usually=self.scope_on_refresh),
+            redirect_uri_on_refresh=yes("redirect_uri_on_refresh"),
+            form_encoded_answers=yes("form_encoded_answers"),
+            default_life=int(differences["default_life"]) if "default_life" in differences else None,
         )
 
 
@@ -65,13 +94,53 @@ class Provider:
 class ProviderProfile:
     """Drawer and differences merged: all that the OAuth client reads about the other side.
 
-    `userinfo_endpoint` is empty where there is none.
+    An endpoint or issuer is empty where there is none. `client_authentication` is None where it has to be found out,
+    `refresh_client_authentication` where a refresh needs no other. `default_life` is in seconds.
     """
 
     provider: str
+    grant_type: GrantType
     authorization_endpoint: str
     token_endpoint: str
     userinfo_endpoint: str
-    authorization_parameters: tuple[tuple[str, str], ...]
-    client_authentication: ClientAuthentication
-    send_scope_on_refresh: bool
+    revocation_endpoint: str
+    issuer: str
+    iss_required: bool
+    client_authentication: ClientAuthentication | None
+    refresh_client_authentication: ClientAuthentication | None
+    authorization_parameters: Parameters
+    token_parameters: Parameters
+    refresh_parameters: Parameters
+    scope_separator: str
+    scope_on_refresh: bool
+    redirect_uri_on_refresh: bool
+    form_encoded_answers: bool
+    default_life: int | None
+
+    def authenticated_by(self, method: str) -> "ProviderProfile":
+        """This profile with the client authentication that was found to work."""
+        return replace(self, client_authentication=cast(ClientAuthentication, method))
+
+    @property
+    def has_client_secret(self) -> bool:
+        """Whether the client is a confidential one (RFC 6749 §2.1)."""
+        return self.client_authentication != "none"
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """Who is on the other side: what a client secret and tokens are bound to."""
+        return (
+            self.provider,
+            self.grant_type,
+            self.authorization_endpoint,
+            self.token_endpoint,
+            self.userinfo_endpoint,
+            self.revocation_endpoint,
+            self.issuer,
+        )
+
+
+def _merged(own: Parameters, differences: Mapping[str, str], name: str) -> Parameters:
+    """A drawer's parameters with a link's, one `name=value` a line, in their place or after them."""
+    pairs = (line.partition("=") for line in differences.get(name, "").splitlines())
+    return tuple({**dict(own), **{key: value for key, _, value in pairs}}.items())

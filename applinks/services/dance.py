@@ -1,4 +1,4 @@
-"""The authorization code grant, from *Connect* to a stored grant (RFC 6749 §4.1 with RFC 7636).
+"""From *Connect* to a stored grant: the authorization code grant (RFC 6749 §4.1 with RFC 7636), and client credentials.
 
 A flow is a row: found by the digest of its state, bound to link, administrator and browser session, pinned to the
 endpoints it was begun with, alive for ten minutes, and spent before it is judged.
@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from applinks.crypto import UnreadableError, digest, new_id, new_token
+from applinks.crypto import UnreadableError, digest, new_token
 from applinks.errors import AppError
 from applinks.models import AuthorizationFlow, Connection, SignInSession, database
 from applinks.oauth.answers import Away, Granted, Nonsense, Refused, safe_text
-from applinks.oauth.client import AddressRefused, Answer, ClientCredentials, OAuthClient
+from applinks.oauth.client import AddressRefused, Answer, OAuthClient
 from applinks.oauth.guard import AddressRefusedError
-from applinks.services import history
+from applinks.services import grants, history
+from applinks.services.link_client import LinkClient
 from applinks.services.links import Links, Outgoing
 from applinks.services.vault import Vault
 
@@ -24,6 +25,7 @@ FLOWS_OF_ALL = 200
 CODE_LENGTH = 4096
 
 _CODE = re.compile(r"[\x20-\x7e]+")
+_UNREADABLE = Nonsense("The stored client secret can't be opened with the keys that Applinks has.")
 
 
 class NotConnectedError(AppError):
@@ -39,10 +41,13 @@ class NotConnectedError(AppError):
 
 
 class Dance:
-    def __init__(self, links: Links, vault: Vault, client: OAuthClient, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, links: Links, vault: Vault, client: OAuthClient, link_client: LinkClient, clock: Callable[[], float]
+    ) -> None:
         self._links = links
         self._vault = vault
         self._client = client
+        self._link_client = link_client
         self._clock = clock
 
     def begin(self, outgoing: Outgoing, label: str, session: SignInSession) -> str:
@@ -75,6 +80,7 @@ class Dance:
                 authorization_endpoint=profile.authorization_endpoint,
                 token_endpoint=profile.token_endpoint,
                 client_id=stored.client_id,
+                issuer=profile.issuer,
                 redirect_uri=outgoing.redirect_uri,
                 scopes=stored.scopes,
                 code_verifier_enc=self._vault.seal_code_verifier(digest(state), verifier),
@@ -92,7 +98,9 @@ class Dance:
         """
         outgoing = self._links.outgoing(slug)
         flow = self._spend(outgoing, parameters.get("state", ""), session)
-        label = flow.label
+        label, iss = flow.label, parameters.get("iss")
+        if wrong := _wrong_issuer(outgoing, flow, iss):
+            self._failed(outgoing, flow, wrong, "", actor)
         if parameters.get("error"):
             code, words = safe_text(parameters["error"], 64), safe_text(parameters.get("error_description", ""))
             self._failed(outgoing, flow, _refusal(code), f"{code}: {words}" if words else code, actor)
@@ -110,11 +118,33 @@ class Dance:
         answer = self._exchange(outgoing, flow, code)
         if not isinstance(answer, Granted):
             self._failed(outgoing, flow, *_explained(answer), actor)
-        connection = self._store(outgoing, flow, answer, sent_at, actor)
+        named = f"The provider named itself {safe_text(iss)}." if iss and not flow.issuer else ""
+        connection = self._store(outgoing, flow, answer, sent_at, actor, named)
         # Only now: a grant that is stored can't be lost to a slow userinfo endpoint.
-        connection.account = self._client.account(outgoing.profile, answer.access_token) or ""
+        connection.account = self._link_client.account(outgoing, answer)
         connection.save(only=[Connection.account])
         return connection
+
+    def connect_without_account(self, slug: str, actor: str) -> Connection:
+        """Connect with the client's own credentials (RFC 6749 §4.4): no consent, so it is done at once.
+
+        Raises NotConnectedError.
+        """
+        outgoing, label, sent_at = self._links.outgoing(slug), "default", int(self._clock())
+        asked_with = outgoing.link.version
+        try:
+            answer = self._link_client.renew(outgoing, Connection())
+        except UnreadableError:
+            answer = _UNREADABLE
+        if not isinstance(answer, Granted):
+            self._not_connected(outgoing, label, *_explained(answer), actor)
+        with database.atomic():
+            if self._links.find(slug).version != asked_with:
+                raise NotConnectedError("The link's settings were changed meanwhile.", slug=slug, label=label)
+            scopes = outgoing.stored.scopes
+            return grants.keep(
+                self._vault, outgoing, label, answer, scopes=scopes, sent_at=sent_at, actor=actor, words=""
+            )
 
     def _spend(self, outgoing: Outgoing, state: str, session: SignInSession | None) -> AuthorizationFlow:
         """Spend the flow of a state, then judge it; a flow that isn't for this link and browser is lost for good."""
@@ -139,46 +169,31 @@ class Dance:
 
     def _exchange(self, outgoing: Outgoing, flow: AuthorizationFlow, code: str) -> Answer:
         try:
-            secret = self._vault.client_secret(outgoing.stored)
-            verifier = self._vault.code_verifier(flow)
+            return self._link_client.exchange(outgoing, flow, code)
         except UnreadableError:
-            return Nonsense("The stored client secret can't be opened with the keys that Applinks has.")
-        return self._client.exchange(
-            outgoing.profile,
-            ClientCredentials(outgoing.stored.client_id, secret),
-            code=code,
-            redirect_uri=flow.redirect_uri,
-            code_verifier=verifier,
-        )
+            return _UNREADABLE
 
     def _store(
-        self, outgoing: Outgoing, flow: AuthorizationFlow, granted: Granted, sent_at: int, actor: str
+        self, outgoing: Outgoing, flow: AuthorizationFlow, granted: Granted, sent_at: int, actor: str, words: str
     ) -> Connection:
         link, label = outgoing.link, flow.label
         with database.atomic():
             if _pinned(flow) != _pins(self._links.outgoing(link.slug)):
                 raise NotConnectedError("The link's settings were changed meanwhile.", slug=link.slug, label=label)
             _check_label(outgoing, flow)
-            connection = Connection.get_or_none(Connection.link == link.id, Connection.label == label)
-            if connection is None:
-                connection = Connection.create(id=new_id(), link=link.id, label=label, created_at=sent_at)
-            what = "reconnected" if connection.connected_at else "connected"
-            # A new consent brings a new grant: what the old one left behind must not be refreshed with it.
-            connection.refresh_token_enc = ""
-            connection.connected_at = sent_at
-            connection.scopes_asked = flow.scopes
-            connection.scopes_granted = flow.scopes
-            connection.save()
-            self._vault.store(connection, granted, sent_at=sent_at)
-            history.record(link.id, what, at=sent_at, label=label, actor=actor)
-        return Connection.get_by_id(connection.id)
+            return grants.keep(
+                self._vault, outgoing, label, granted, scopes=flow.scopes, sent_at=sent_at, actor=actor, words=words
+            )
 
     def _failed(self, outgoing: Outgoing, flow: AuthorizationFlow, message: str, words: str, actor: str) -> NoReturn:
+        self._not_connected(outgoing, flow.label, message, words, actor)
+
+    def _not_connected(self, outgoing: Outgoing, label: str, message: str, words: str, actor: str) -> NoReturn:
         link = outgoing.link
         history.record(
-            link.id, "not connected", at=int(self._clock()), label=flow.label, words=words or message, actor=actor
+            link.id, "not connected", at=int(self._clock()), label=label, words=words or message, actor=actor
         )
-        raise NotConnectedError(message, slug=link.slug, label=flow.label, words=words)
+        raise NotConnectedError(message, slug=link.slug, label=label, words=words)
 
 
 def _pins(outgoing: Outgoing) -> tuple[str, ...]:
@@ -187,12 +202,25 @@ def _pins(outgoing: Outgoing) -> tuple[str, ...]:
         profile.authorization_endpoint,
         profile.token_endpoint,
         outgoing.stored.client_id,
+        profile.issuer,
         outgoing.redirect_uri,
     )
 
 
 def _pinned(flow: AuthorizationFlow) -> tuple[str, ...]:
-    return (flow.authorization_endpoint, flow.token_endpoint, flow.client_id, flow.redirect_uri)
+    return (flow.authorization_endpoint, flow.token_endpoint, flow.client_id, flow.issuer, flow.redirect_uri)
+
+
+def _wrong_issuer(outgoing: Outgoing, flow: AuthorizationFlow, iss: str | None) -> str:
+    """What is wrong with an answer's `iss`, to the byte, empty for nothing (RFC 9207 §2.4); None: there is none."""
+    if not flow.issuer:
+        return ""
+    if iss is None:
+        needed = outgoing.profile.iss_required
+        return "The answer doesn't say which provider it comes from (iss), so it was not used." if needed else ""
+    if iss != flow.issuer:
+        return "The answer comes from another provider than the one that was asked (iss), so it was not used."
+    return ""
 
 
 def _check_label(outgoing: Outgoing, flow: AuthorizationFlow) -> None:

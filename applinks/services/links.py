@@ -16,11 +16,11 @@ from applinks.models import (
     OutgoingLink,
     State,
     database,
+    emptied,
 )
 from applinks.oauth.registration import ClientRegistration, name_key, slug_of
 from applinks.providers import Catalogue, Provider, ProviderProfile
 from applinks.services import history
-from applinks.services.connections import emptied
 from applinks.services.vault import Vault
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -54,6 +54,15 @@ class Outgoing:
     profile: ProviderProfile
     redirect_uri: str
     connections: list[Connection]
+
+    @property
+    def without_account(self) -> bool:
+        """Whether the client asks for tokens of its own (RFC 6749 §4.4), so that nobody has to consent."""
+        return self.profile.grant_type == "client_credentials"
+
+    def renewable(self, connection: Connection) -> bool:
+        """Whether a new token can be asked for without anybody's consent."""
+        return bool(connection.refresh_token_enc or (self.without_account and connection.access_token_enc))
 
 
 class Links:
@@ -103,6 +112,9 @@ class Links:
         if provider is None:
             raise AppError(f"This release knows no provider called {stored.provider}, which this link was made for.")
         differences: dict[str, str] = json.loads(stored.differences)
+        profile = provider.profile(differences)
+        if profile.client_authentication is None and stored.found_authentication:
+            profile = profile.authenticated_by(stored.found_authentication)
         connections = (
             Connection.select().where(Connection.link == link.id).order_by(Connection.created_at, Connection.id)
         )
@@ -111,7 +123,7 @@ class Links:
             stored,
             provider,
             differences,
-            provider.profile(differences),
+            profile,
             self.redirect_uri(link.id),
             list(connections),
         )
@@ -183,8 +195,7 @@ class Links:
     def needs_secret(self, outgoing: Outgoing, registration: ClientRegistration) -> bool:
         """Whether a change may only be stored with the client secret typed anew: it could go to somebody else."""
         return (
-            registration.profile != outgoing.profile
-            or registration.provider != outgoing.provider
+            registration.profile.destinations != outgoing.profile.destinations
             or registration.client_id != outgoing.stored.client_id
         )
 
@@ -195,10 +206,13 @@ class Links:
         the link meanwhile.
         """
         changed = self.needs_secret(outgoing, registration)
-        if changed and not registration.client_secret:
-            raise InvalidFieldError(
-                "client_secret", "You changed an endpoint or the client ID: type the client secret again."
-            )
+        if registration.profile.has_client_secret and not registration.client_secret:
+            if changed:
+                raise InvalidFieldError(
+                    "client_secret", "You changed an endpoint or the client ID: type the client secret again."
+                )
+            if not outgoing.profile.has_client_secret:
+                raise InvalidFieldError("client_secret", "Fill in the client secret that the provider gave you.")
         now, link = int(self._clock()), outgoing.link
         with database.atomic():
             self._check_name(registration.name, link.id)
@@ -219,9 +233,11 @@ class Links:
                 OutgoingLink.client_id: registration.client_id,
                 OutgoingLink.scopes: registration.scopes,
             }
-            if registration.client_secret:
+            if changed or registration.client_secret:
+                columns[OutgoingLink.found_authentication] = ""  # found out with what is no more
+            if registration.client_secret or not registration.profile.has_client_secret:
                 columns[OutgoingLink.client_secret_enc] = self._vault.seal_client_secret(
-                    link.id, registration.client_secret
+                    link.id, registration.client_secret or ""
                 )
                 columns[OutgoingLink.client_secret_set_at] = now
             OutgoingLink.update(columns).where(OutgoingLink.link == link.id).execute()
@@ -233,6 +249,11 @@ class Links:
             if registration.client_secret:
                 _retry_now(link.id, now)
         return False
+
+    def without_account(self, link_id: str) -> bool:
+        """Whether a link's grant type is client credentials, also where this release doesn't know its provider."""
+        stored = OutgoingLink.get_or_none(OutgoingLink.link == link_id)
+        return bool(stored and json.loads(stored.differences).get("grant_type") == "client_credentials")
 
     def retry_with_new_secret(self, asked_with: Outgoing) -> None:
         """A client secret that was stored while the one before it was being refused is tried at once, too."""

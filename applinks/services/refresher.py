@@ -13,8 +13,9 @@ from peewee import Expression, OperationalError
 from applinks.crypto import UnreadableError, new_id
 from applinks.models import ApplicationLink, Connection, State, database
 from applinks.oauth.answers import Away, Granted, Nonsense, Refused
-from applinks.oauth.client import AddressRefused, Answer, ClientCredentials, OAuthClient
+from applinks.oauth.client import AddressRefused, Answer
 from applinks.services import history
+from applinks.services.link_client import LinkClient
 from applinks.services.links import Links, Outgoing
 from applinks.services.vault import Vault
 
@@ -45,10 +46,10 @@ class Outcome(StrEnum):
 
 
 class Refresher:
-    def __init__(self, links: Links, vault: Vault, client: OAuthClient, clock: Callable[[], float]) -> None:
+    def __init__(self, links: Links, vault: Vault, link_client: LinkClient, clock: Callable[[], float]) -> None:
         self._links = links
         self._vault = vault
-        self._client = client
+        self._link_client = link_client
         self._clock = clock
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -91,47 +92,45 @@ class Refresher:
         """Refresh one connection as it was read; whoever was quicker wins."""
         owner, now = new_id(), int(self._clock())
         over = connection.expires_at is not None and connection.expires_at <= now
-        if not (connection.refresh_token_enc or over):
+        without_account = bool(connection.access_token_enc) and self._links.without_account(connection.link_id)
+        renewable = connection.refresh_token_enc or without_account
+        if not (renewable or over):
             return Outcome.NOTHING
         claim = Connection.update(lease_owner=owner, lease_until=now + LEASE_SECONDS)
         if claim.where(_as_read(connection) & (Connection.lease_until < now)).execute() != 1:
             return Outcome.CLAIMED
-        if not connection.refresh_token_enc:
+        if not renewable:
             return self._expired(connection, now)
         link = ApplicationLink.get_by_id(connection.link_id)
         outgoing = self._links.outgoing(link.slug)
         answer = self._ask(outgoing, connection)
         if isinstance(answer, Granted):
-            return self._keep(connection, answer, now, actor)
+            return self._keep(outgoing, connection, answer, now, actor)
         outcome = self._failed(connection, answer, now, actor)
         self._links.retry_with_new_secret(outgoing)
         return outcome
 
     def _ask(self, outgoing: Outgoing, connection: Connection) -> Answer | UnreadableError:
         try:
-            secret = self._vault.client_secret(outgoing.stored)
-            refresh_token = self._vault.refresh_token(connection)
+            return self._link_client.renew(outgoing, connection)
         except UnreadableError as error:
             return error
-        return self._client.refresh(
-            outgoing.profile,
-            ClientCredentials(outgoing.stored.client_id, secret),
-            refresh_token=refresh_token,
-            scopes=connection.scopes_asked,
-        )
 
-    def _keep(self, connection: Connection, granted: Granted, sent_at: int, actor: str) -> Outcome:
+    def _keep(self, outgoing: Outgoing, connection: Connection, granted: Granted, sent_at: int, actor: str) -> Outcome:
         """Store a grant, again and again while the database is locked: the provider may give it only once."""
         for _ in range(STORE_TRIES - 1):
             try:
-                return self._refreshed(connection, granted, sent_at, actor)
+                return self._refreshed(outgoing, connection, granted, sent_at, actor)
             except OperationalError as error:
                 log.warning("What connection %s was granted couldn't be stored yet: %s.", connection.id, error)
-        return self._refreshed(connection, granted, sent_at, actor)
+        return self._refreshed(outgoing, connection, granted, sent_at, actor)
 
-    def _refreshed(self, connection: Connection, granted: Granted, sent_at: int, actor: str) -> Outcome:
+    def _refreshed(
+        self, outgoing: Outgoing, connection: Connection, granted: Granted, sent_at: int, actor: str
+    ) -> Outcome:
         with database.atomic():
-            if not self._vault.store(connection, granted, sent_at=sent_at):
+            stored = self._vault.store(connection, granted, sent_at=sent_at, without_account=outgoing.without_account)
+            if not stored:
                 return Outcome.OVERTAKEN
             history.record(connection.link_id, "refreshed", at=sent_at, label=connection.label, actor=actor)
         return Outcome.REFRESHED

@@ -10,9 +10,9 @@ from peewee import DatabaseError
 from applinks import crypto
 from applinks.errors import StartRefusedError
 from applinks.models import TABLES, Instance, database, open_database
+from applinks.services.migrations import SCHEMA, migrate
 from applinks.settings import Settings
 
-SCHEMA = 1
 EXIT_KEYS = 3
 
 
@@ -42,6 +42,7 @@ def open_storage(settings: Settings) -> crypto.KeyRing:
     try:
         if existed:
             _check_instance(file, settings.keys_file, keys)
+            migrate()
         else:
             _write_private(file, "")
             _create_instance(keys)
@@ -89,8 +90,8 @@ def _check_instance(file: Path, keys_file: Path, keys: crypto.KeyRing) -> None:
     instance = Instance.select().first()
     if instance is None:
         raise StartRefusedError(f"{file} has lost its first row. Restore a backup of it.")
-    if instance.schema != SCHEMA:
-        raise StartRefusedError(f"{file} was written by another release (schema {instance.schema}, not {SCHEMA}).")
+    if instance.schema > SCHEMA:
+        raise StartRefusedError(f"{file} was written by a newer release (schema {instance.schema}, not {SCHEMA}).")
     try:
         keys.open(instance.key_check, _key_check_place(instance.id))
     except crypto.UnreadableError:

@@ -1,5 +1,7 @@
 """The only place that decrypts, and the one that writes tokens: all columns of a grant in one statement."""
 
+from dataclasses import replace
+
 from applinks.crypto import KeyRing, Place
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, State
 from applinks.oauth.answers import ASSUMED_LIFE, Granted
@@ -26,13 +28,18 @@ class Vault:
     def refresh_token(self, connection: Connection) -> str:
         return self._keys.open(connection.refresh_token_enc, Place("connection", connection.id, "refresh_token"))
 
-    def store(self, connection: Connection, granted: Granted, *, sent_at: int) -> bool:
+    def access_token(self, connection: Connection) -> str:
+        return self._keys.open(connection.access_token_enc, Place("connection", connection.id, "access_token"))
+
+    def store(self, connection: Connection, granted: Granted, *, sent_at: int, without_account: bool = False) -> bool:
         """Write what a provider granted over the generation that `connection` was read at.
 
-        `sent_at` is when the request left, so that its latency never makes a token look younger. Returns False,
-        with nothing written, where somebody else has written a newer generation meanwhile.
+        `sent_at` is when the request left, so that its latency never makes a token look younger. A grant
+        `without_account` is renewed by asking again: its refresh token, if any, isn't kept (RFC 6749 §4.4.3). Returns
+        False, with nothing written, where somebody else has written a newer generation meanwhile.
         """
-        refreshable = bool(granted.refresh_token or connection.refresh_token_enc)
+        granted = replace(granted, refresh_token=None) if without_account else granted
+        refreshable = bool(without_account or granted.refresh_token or connection.refresh_token_enc)
         life = ASSUMED_LIFE if granted.life is None and refreshable else granted.life
         columns: dict[object, object] = {
             Connection.access_token_enc: self._seal(connection, "access_token", granted.access_token),

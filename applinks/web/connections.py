@@ -42,9 +42,11 @@ def refresh(slug: str, label: str) -> ResponseReturnValue:
 
 @blueprint.post("/disconnect")
 def disconnect(slug: str, label: str) -> ResponseReturnValue:
-    connection = services().connections.find(services().links.find(slug).id, label)
-    services().connections.disconnect(connection, actor())
-    flash(f"{label} was disconnected. Its history stays.")
+    outgoing = services().links.outgoing(slug)
+    connection = services().connections.find(outgoing.link.id, label)
+    with a_place_to_wait():
+        said = services().connections.disconnect(outgoing, connection, actor())
+    flash(f"{label} was disconnected. Its history stays. {said}")
     return redirect(url_for("links.show", slug=slug), 303)
 
 
@@ -57,7 +59,9 @@ def confirm_remove(slug: str, label: str) -> ResponseReturnValue:
 
 @blueprint.post("/remove")
 def remove(slug: str, label: str) -> ResponseReturnValue:
-    connection = services().connections.find(services().links.find(slug).id, label)
-    services().connections.remove(connection, actor())
-    flash(f"{label} was removed.")
+    outgoing = services().links.outgoing(slug)
+    connection = services().connections.find(outgoing.link.id, label)
+    with a_place_to_wait():
+        said = services().connections.remove(outgoing, connection, actor())
+    flash(f"{label} was removed. {said}")
     return redirect(url_for("links.show", slug=slug), 303)

@@ -6,10 +6,10 @@ from flask import Blueprint, abort, flash, make_response, redirect, render_templ
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
-from applinks.errors import InvalidFieldError
+from applinks.errors import BusyError, InvalidFieldError
 from applinks.oauth.registration import read_label
 from applinks.services.dance import NotConnectedError
-from applinks.web.current import browser_session, services, signed_in
+from applinks.web.current import actor, browser_session, services, signed_in
 from applinks.web.gate import public
 from applinks.web.waiting import a_place_to_wait
 
@@ -44,8 +44,23 @@ def another_submitted(slug: str) -> ResponseReturnValue:
 def connect(slug: str) -> ResponseReturnValue:
     """Begin a dance for a connection that is there, or for the first one."""
     outgoing = services().links.outgoing(slug)
+    if outgoing.without_account:
+        flash(connect_without_account(slug))
+        return redirect(url_for("links.show", slug=slug), 303)
     label = read_label(request.form.get("label", "default"))
     return continue_page(services().dance.begin(outgoing, label, signed_in()))
+
+
+def connect_without_account(slug: str) -> str:
+    """Connect a link that needs nobody's consent; returns how that went, in a sentence or two."""
+    try:
+        with a_place_to_wait():
+            services().dance.connect_without_account(slug, actor())
+    except NotConnectedError as error:
+        return f"It is not connected. {error}{f' The provider says: {error.words}' if error.words else ''}"
+    except BusyError as busy:
+        return f"It is not connected yet. {busy}"
+    return "It is connected."
 
 
 def continue_page(url: str) -> ResponseReturnValue:
@@ -65,12 +80,12 @@ def callback(link_id: str) -> ResponseReturnValue:
     if request.method != "GET":
         raise MethodNotAllowed(["GET"])
     session = browser_session()
-    actor = session.administrator.username if session else ""
+    who = session.administrator.username if session else ""
     try:
         if any(len(request.args.getlist(name)) > 1 for name in _ONCE):
             raise NotConnectedError("The provider's answer holds a parameter twice.", slug=link.slug)
         with a_place_to_wait():
-            connection = services().dance.complete(link.slug, request.args, session, actor)
+            connection = services().dance.complete(link.slug, request.args, session, who)
     except NotConnectedError as error:
         response = make_response(render_template("dance/not_connected.html", error=error), error.status)
         # Not no-referrer, with which browsers send `Origin: null` and the form to connect again would be refused.

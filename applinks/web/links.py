@@ -13,7 +13,9 @@ from applinks.services.links import Outgoing, is_link_id
 from applinks.web.address import asked_host
 from applinks.web.advice import redirect_warnings
 from applinks.web.current import actor, by_htmx, services, signed_in
+from applinks.web.dance import connect_without_account
 from applinks.web.gate import only_helps
+from applinks.web.waiting import a_place_to_wait
 
 blueprint = Blueprint("links", __name__)
 
@@ -62,7 +64,10 @@ def new_outgoing_submitted(link_id: str) -> ResponseReturnValue:
     if registration:
         try:
             link = services().links.create(link_id, registration, actor())
-            flash("The link was saved. Connect an account now.")
+            if registration.profile.grant_type == "client_credentials":
+                flash(f"The link was saved. {connect_without_account(link.slug)}")
+            else:
+                flash("The link was saved. Connect an account now.")
             return _go_to(link)
         except InvalidFieldError as error:
             tell(form, error)
@@ -107,7 +112,10 @@ def edit_submitted(slug: str) -> ResponseReturnValue:
     if registration:
         try:
             disconnected = links.update(outgoing, registration, version=_number(form.version.data), actor=actor())
-            flash(f"The link was saved.{' Its accounts were disconnected.' if disconnected else ''}")
+            if disconnected and registration.profile.grant_type == "client_credentials":
+                flash(f"The link was saved. {connect_without_account(slug)}")
+            else:
+                flash(f"The link was saved.{' Its accounts were disconnected.' if disconnected else ''}")
             return _go_to(outgoing.link)
         except InvalidFieldError as error:
             tell(form, error)
@@ -134,8 +142,13 @@ def confirm_delete(slug: str) -> ResponseReturnValue:
 @blueprint.post("/links/<slug>/delete")
 def delete(slug: str) -> ResponseReturnValue:
     link = services().links.find(slug)
-    services().links.delete(link)
-    flash(f"{link.name} was deleted.")
+    if link.direction == INCOMING:
+        services().links.delete(link)
+        said = ""
+    else:
+        with a_place_to_wait():
+            said = services().connections.delete_link(services().links.outgoing(slug))
+    flash(f"{link.name} was deleted. {said}")
     return redirect(url_for("links.index"), 303)
 
 
@@ -186,7 +199,10 @@ def _render(
     if shown.provider and form.revealed.data != shown.provider.key:
         before = services().catalogue.get(form.revealed.data or "")
         if not form.scopes.data or (before and form.scopes.data.split() == list(before.default_scopes)):
-            form.scopes.data = " ".join(shown.provider.default_scopes)
+            # They are for accounts; what a client may ask for itself, only the administrator knows.
+            form.scopes.data = (
+                "" if shown.grant_type == "client_credentials" else " ".join(shown.provider.default_scopes)
+            )
     path = url_for("links.edit", slug=outgoing.link.slug) if outgoing else f"/links/new/outgoing/{link_id}"
     return render_template(
         template,

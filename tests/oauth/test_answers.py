@@ -5,7 +5,17 @@ import json
 import pytest
 import requests
 
-from applinks.oauth.answers import Away, Granted, Nonsense, Refused, read_account, read_token_answer, safe_text
+from applinks.oauth.answers import (
+    Away,
+    Granted,
+    Nonsense,
+    Refused,
+    Revoked,
+    read_account,
+    read_revocation_answer,
+    read_token_answer,
+    safe_text,
+)
 
 GOOD = {"access_token": "CANARY-a", "token_type": "Bearer", "expires_in": 3600}
 DEEP = "[" * 100_000
@@ -96,9 +106,77 @@ def test_it_refuses_numbers_that_json_does_not_have(number: str) -> None:
     assert isinstance(read_token_answer(response(body)), Nonsense)
 
 
-@pytest.mark.parametrize("scope", [1, ["a"], {}, 'a"b', "a\\b", "a  b", " a", "é", "x" * 4097])
-def test_it_refuses_a_scope_that_breaks_the_grammar(scope: object) -> None:
-    assert isinstance(granted(scope=scope), Nonsense)
+@pytest.mark.parametrize(
+    ("scope", "told"),
+    [
+        ("read write", "read write"),
+        (" read  write ", "read write"),
+        (["read", "write", 1, "a b"], "read write"),
+        ('read a"b', "read"),
+        ("read,write", "read,write"),
+        (1, None),
+        ({}, None),
+        ([], None),
+        ("é", None),
+        ("x" * 4097, None),
+    ],
+)
+def test_it_throws_no_token_away_for_its_scope(scope: object, told: str | None) -> None:
+    """F7: the refresh token that came with it may be the only one."""
+    assert granted(scope=scope) == Granted("CANARY-a", None, 3600, told)
+
+
+def test_it_splits_scopes_as_this_provider_writes_them() -> None:
+    answer = read_token_answer(response(GOOD | {"scope": "repo,user:email"}), separator=",")
+    assert answer == Granted("CANARY-a", None, 3600, "repo user:email")
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def test_it_reads_a_form_encoded_answer_where_it_is_told_to() -> None:
+    body = "access_token=CANARY-a&token_type=bearer&expires_in=28800&scope=repo%2Cuser"
+    assert read_token_answer(response(body, content_type=FORM), form_encoded=True, separator=",") == Granted(
+        "CANARY-a", None, 28800, "repo user"
+    )
+    assert isinstance(read_token_answer(response(body, content_type=FORM)), Nonsense)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["access_token=a&access_token=b&token_type=bearer", "access_token=%ff&token_type=bearer", "", "&".join("abc")],
+)
+def test_it_refuses_a_form_that_can_be_read_in_two_ways(body: str) -> None:
+    assert isinstance(read_token_answer(response(body, content_type=FORM), form_encoded=True), Nonsense)
+
+
+@pytest.mark.parametrize("levels", [21, 900, 100_000])
+def test_it_refuses_what_is_nested_too_deep(levels: int) -> None:
+    body = json.dumps(GOOD)[:-1] + ', "x": ' + "[" * levels + "]" * levels + "}"
+    assert isinstance(read_token_answer(response(body)), Nonsense)
+
+
+def test_it_refuses_more_members_than_any_answer_has() -> None:
+    assert isinstance(granted(**{f"m{number}": 1 for number in range(100)}), Nonsense)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (response("", 200), Revoked()),
+        (response("<html>", 200, "text/html"), Revoked()),
+        (response({"error": "invalid_client"}, 401), Refused("invalid_client", "")),
+        (response({"error": "unsupported_token_type"}, 400), Refused("unsupported_token_type", "")),
+        (response("", 503, Retry_After="7"), Away("The provider answered HTTP 503.", 7)),
+        (response("", 204), None),
+        (response("", 404), None),
+        (response("", 302), None),
+    ],
+)
+def test_it_reads_what_became_of_a_revocation(answer: requests.Response, expected: object) -> None:
+    """A103, RFC 7009 §2.2"""
+    read = read_revocation_answer(answer)
+    assert read == expected if expected else isinstance(read, Nonsense)
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 206, 301, 302, 303, 307, 308, 400, 401, 403, 404])

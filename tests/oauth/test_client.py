@@ -137,7 +137,7 @@ def test_it_sends_code_verifier_and_redirect_url(
 
 def test_it_keeps_a_token_whose_scope_differs(client: OAuthClient, profile: ProviderProfile, provider: StandIn) -> None:
     """F7: the library raises a warning there, and the token is lost."""
-    changed = replace(profile, send_scope_on_refresh=True)
+    changed = replace(profile, scope_on_refresh=True)
     provider.answer(json_answer(provider.grant() | {"scope": "less"}))
     answer = client.refresh(changed, CREDENTIALS, refresh_token="CANARY-x", scopes="read write")
     assert isinstance(answer, Granted)

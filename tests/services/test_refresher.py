@@ -14,7 +14,6 @@ from werkzeug.wrappers import Request, Response
 from applinks import create_app
 from applinks.crypto import new_id
 from applinks.models import Connection, OutgoingLink, State, database
-from applinks.oauth import guard
 from applinks.services import refresher
 from applinks.services.refresher import LADDER, Outcome
 from applinks.settings import Settings
@@ -356,12 +355,12 @@ def test_it_retries_when_the_provider_hangs(
     """A063, F14: nobody knows what the provider did, so the refresh token stays."""
     connect()
     release = threading.Event()
-    monkeypatch.setattr(guard, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(services.guard, "_seconds", 0.3)
     provider.answer(lambda request: Response(str(release.wait(10))))
     assert services.refresher.refresh(Connection.get()) == Outcome.RETRYING
     release.set()
     connection = Connection.get()
-    assert connection.words == "The provider didn't answer in time."
+    assert connection.words == "127.0.0.1 didn't answer in time."
     assert connection.refresh_token_enc
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from applinks.errors import StartRefusedError
-from applinks.models import Instance, database
+from applinks.models import AuthorizationFlow, Instance, OutgoingLink, database
+from applinks.services.migrations import SCHEMA
 from applinks.services.storage import open_storage
 from applinks.settings import Settings
 
@@ -118,7 +119,20 @@ def test_it_refuses_a_newer_schema(started: Settings) -> None:
     """A193"""
     Instance.update(schema=99).execute()
     database.close()
-    refused(started, 2, "another release")
+    refused(started, 2, "newer release")
+
+
+def test_it_brings_the_first_schema_up_to_date(started: Settings) -> None:
+    database.execute_sql("ALTER TABLE outgoing_link DROP COLUMN found_authentication")
+    database.execute_sql("ALTER TABLE authorization_flow DROP COLUMN issuer")
+    Instance.update(schema=1).execute()
+    database.close()
+    for _ in range(2):
+        open_storage(started)
+        assert Instance.get().schema == SCHEMA
+        assert not OutgoingLink.select().exists()
+        assert not AuthorizationFlow.select().exists()
+        database.close()
 
 
 def test_it_opens_every_connection_with_its_pragmas(started: Settings) -> None:
