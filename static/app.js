@@ -70,6 +70,7 @@ document.addEventListener("input", ({ target }) => {
 });
 document.addEventListener("htmx:after:swap", (event) => {
   reveal(document);
+  for (const wrong of document.querySelectorAll("details .wrong")) wrong.closest("details").open = true;
   // After Save, the summary says what is wrong; once fields are revealed anew, it would be out of date.
   if (event.target.id === "fields" || event.detail?.ctx?.target?.id === "fields") find("#summary")?.remove();
   else find("#summary")?.focus();

@@ -58,7 +58,7 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
         "Client authentication",
         choices={"": "Default", "detect": "Detect: try, and remember what works"} | _METHODS,
         validate_choice=False,
-        description="Where the provider wants to see the client ID and the client secret.",
+        description="Where client ID and client secret go. Default: as this provider is known to want them, else Detect.",
     )
     refresh_client_authentication = SelectField(
         "Client authentication when refreshing", choices={"": "The same"} | _METHODS, validate_choice=False
@@ -72,7 +72,9 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
     authorization_parameters = TextAreaField(
         "Extra authorization parameters", description="One name=value a line, such as audience=api.example.com."
     )
-    token_parameters = TextAreaField("Extra token parameters", description="Sent when a code is exchanged.")
+    token_parameters = TextAreaField(
+        "Extra token parameters", description="Sent with a code, or with client credentials."
+    )
     refresh_parameters = TextAreaField("Extra refresh parameters", description="Sent with every refresh.")
     scope_on_refresh = SelectField("Send the scopes when refreshing", choices=_YES_NO, validate_choice=False)
     redirect_uri_on_refresh = SelectField(
