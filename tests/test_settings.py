@@ -1,7 +1,10 @@
 """Settings: right ones are read once, a wrong one stops the start with one line."""
 
+from pathlib import Path
+
 import pytest
 
+from applinks import create_app
 from applinks.errors import StartRefusedError
 from applinks.settings import read_settings
 
@@ -91,3 +94,43 @@ def test_it_refuses_to_start_without_its_protections(name: str) -> None:
     """F16, A177"""
     with pytest.raises(StartRefusedError, match=name):
         read_settings({name: "1"})
+
+
+@pytest.mark.parametrize("text", ["http://proxy.corp.example:3128", "http://ada:CANARY@10.0.0.1", "http://[::1]:8080/"])
+def test_it_reads_a_proxy_and_never_shows_it(text: str, tmp_path: Path) -> None:
+    """A053: a password may stand in it, so it may stand in a file."""
+    file = tmp_path / "proxy"
+    file.write_text(f"{text}\n")
+    for environ in ({"APPLINKS_HTTPS_PROXY": text}, {"APPLINKS_HTTPS_PROXY_FILE": str(file)}):
+        settings = read_settings(environ)
+        assert settings.https_proxy == text
+        assert text not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["proxy.corp.example:3128", "https://p.example", "socks5://p.example", "http://", "http://a:CANARY@", "x"]
+    + ["http://p.example/path", "http://p.example?CANARY", "http://p.example:99999", "http://p.example\r\nX: CANARY"],
+)
+def test_it_refuses_what_is_no_proxy_without_repeating_it(text: str) -> None:
+    with pytest.raises(StartRefusedError, match="APPLINKS_HTTPS_PROXY") as refused:
+        read_settings({"APPLINKS_HTTPS_PROXY": text})
+    assert "CANARY" not in str(refused.value)
+
+
+def test_it_refuses_a_file_of_a_secret_that_is_not_there() -> None:
+    with pytest.raises(StartRefusedError, match="APPLINKS_HTTPS_PROXY_FILE"):
+        read_settings({"APPLINKS_HTTPS_PROXY_FILE": "/nowhere/proxy"})
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
+def test_it_refuses_a_ca_file_that_holds_no_certificates(content: str | None, tmp_path: Path) -> None:
+    """A052: it stops the start, before anything is stored."""
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_text(content)
+    environ = {"APPLINKS_CA_FILE": str(file), "APPLINKS_DATA_DIR": str(tmp_path / "data")}
+    with pytest.raises(StartRefusedError, match="APPLINKS_CA_FILE") as refused:
+        create_app(read_settings(environ))
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "data").exists()

@@ -18,6 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 from applinks.oauth.addresses import Address
 
@@ -114,8 +115,15 @@ class Call(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """The whole answer, read within the bounds. Raises requests.RequestException or OSError."""
-        response = super().send(request, stream=True, timeout=self.deadline.wait())
+        """The whole answer, read within the bounds. Raises OSError, which requests' own errors are as well."""
+        try:
+            return self._read(super().send(request, stream=True, timeout=self.deadline.wait()))
+        except OSError:
+            raise
+        except (HTTPError, ValueError) as error:  # what the libraries let through of a message that is no HTTP
+            raise OSError("this isn't HTTP") from error
+
+    def _read(self, response: requests.Response) -> requests.Response:
         try:
             encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding not in ("", "identity"):

@@ -164,6 +164,7 @@ class Guard:
         session.trust_env = False
         session.headers["User-Agent"] = "Applinks"
         session.headers["Accept-Encoding"] = "identity"
+        session.headers["Connection"] = "close"
         session.adapters.clear()
         adapter = _GuardedAdapter(self)
         session.mount("https://", adapter)
@@ -182,7 +183,7 @@ class Guard:
         with self._places.take(host, deadline):
             try:
                 response = call.send(request)
-            except (requests.RequestException, OSError) as error:
+            except OSError as error:
                 raise _failure(host, call, error) from None
         if 300 <= response.status_code < 400:
             response.headers.pop("Location", None)  # nobody can follow what isn't there
