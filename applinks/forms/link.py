@@ -64,7 +64,7 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
         "Client authentication when refreshing", choices={"": "The same"} | _METHODS, validate_choice=False
     )
     issuer = StringField("Issuer (optional)", description="An answer that names another one (iss) is refused.")
-    iss_required = SelectField("Every answer names its issuer (iss)", choices=_YES_NO, validate_choice=False)
+    iss_required = SelectField("Require iss in every answer", choices=_YES_NO, validate_choice=False)
     revocation_endpoint = StringField(
         "Revocation endpoint (optional)",
         description="Told when an account is disconnected, so that its grant ends there.",
@@ -76,12 +76,13 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
         "Extra token parameters", description="Sent with a code, or with client credentials."
     )
     refresh_parameters = TextAreaField("Extra refresh parameters", description="Sent with every refresh.")
-    scope_on_refresh = SelectField("Send the scopes when refreshing", choices=_YES_NO, validate_choice=False)
-    redirect_uri_on_refresh = SelectField(
-        "Send the Redirect URL when refreshing", choices=_YES_NO, validate_choice=False
-    )
+    scope_on_refresh = SelectField("Send scope when refreshing", choices=_YES_NO, validate_choice=False)
+    redirect_uri_on_refresh = SelectField("Send redirect_uri when refreshing", choices=_YES_NO, validate_choice=False)
     scope_separator = SelectField(
-        "Between scopes", choices={"": "Default", "space": "A space", "comma": "A comma"}, validate_choice=False
+        "List separator",
+        choices={"": "Default", "space": "A space", "comma": "A comma"},
+        validate_choice=False,
+        description="What stands between one scope and the next.",
     )
     form_encoded_answers = SelectField("Answers are form-encoded", choices=_YES_NO, validate_choice=False)
     default_life = StringField(

@@ -1,0 +1,78 @@
+"""The folded part of the form: it stays out of the way, keeps what was typed, and shows itself when it is wrong."""
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.journey import AUTHORIZATION_ENDPOINT, TOKEN_ENDPOINT, fill_credentials, fill_custom, open_form, save
+
+ADVANCED = "#advanced > summary"
+
+
+def fill(page: Page, name: str) -> None:
+    open_form(page)
+    fill_custom(page, name)
+    page.locator(ADVANCED).click()
+
+
+def test_it_stays_folded_until_it_is_wanted(page: Page) -> None:
+    open_form(page)
+    fill_custom(page, "Folded")
+    expect(page.get_by_label("Issuer")).to_be_hidden()
+    page.locator(ADVANCED).click()
+    expect(page.get_by_label("Issuer")).to_be_visible()
+
+
+def test_it_keeps_what_was_typed_when_the_form_reveals_more(page: Page) -> None:
+    fill(page, "Kept")
+    page.get_by_label("Extra token parameters").fill("resource=x")
+    page.get_by_label("Client authentication", exact=True).select_option("none")
+    expect(page.get_by_label("Client secret")).to_have_count(0)
+    expect(page.get_by_label("Extra token parameters")).to_have_value("resource=x")
+    expect(page.get_by_label("Extra token parameters")).to_be_visible()
+    page.get_by_label("Client authentication", exact=True).select_option("client_secret_post")
+    expect(page.get_by_label("Client secret")).to_be_visible()
+    fill_credentials(page)
+    save(page, "Kept")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    page.locator(ADVANCED).click()
+    expect(page.get_by_label("Extra token parameters")).to_have_value("resource=x")
+    expect(page.get_by_label("Client authentication", exact=True)).to_have_value("client_secret_post")
+
+
+def test_it_unfolds_where_something_is_wrong(page: Page) -> None:
+    fill(page, "Wrong")
+    page.get_by_label("Extra token parameters").fill("client_id=evil")
+    page.locator(ADVANCED).click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Applinks sends it itself")
+    expect(page.get_by_label("Extra token parameters")).to_be_visible()
+    expect(page.get_by_label("Extra token parameters")).to_have_value("client_id=evil")
+
+
+def test_it_asks_for_no_account_with_client_credentials(page: Page) -> None:
+    open_form(page)
+    page.get_by_label("Name", exact=True).fill("Service")
+    page.get_by_role("radio", name="Custom").check()
+    page.get_by_label("Grant type").select_option("client_credentials")
+    expect(page.get_by_label("Authorization endpoint")).to_have_count(0)
+    page.get_by_label("Token endpoint").fill("http://127.0.0.1:9/token")
+    expect(page.get_by_label("Client ID")).to_be_visible()
+    expect(page.get_by_label("Redirect URL")).to_have_count(0)
+    fill_credentials(page)
+    save(page, "Service")
+    expect(page.get_by_role("status")).to_contain_text("It is not connected.")
+    expect(page.get_by_role("button", name="Connect", exact=True)).to_be_visible()
+
+
+def test_it_works_without_scripts(plain_page: Page) -> None:
+    open_form(plain_page)
+    plain_page.get_by_label("Name", exact=True).fill("Plain public client")
+    plain_page.get_by_role("radio", name="Custom").check()
+    plain_page.get_by_role("button", name="Continue").click()
+    plain_page.get_by_label("Authorization endpoint").fill(AUTHORIZATION_ENDPOINT)
+    plain_page.get_by_label("Token endpoint").fill(TOKEN_ENDPOINT)
+    plain_page.get_by_role("button", name="Continue").click()
+    plain_page.locator(ADVANCED).click()
+    plain_page.get_by_label("Client authentication", exact=True).select_option("none")
+    plain_page.get_by_label("Client ID").fill("public-client")
+    save(plain_page, "Plain public client")
+    expect(plain_page.get_by_text("None: a public client")).to_be_visible()
