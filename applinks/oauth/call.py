@@ -6,6 +6,7 @@ that is left for the whole call and at what has come so far.
 
 import base64
 import io
+import re
 import socket
 import ssl
 import time
@@ -105,6 +106,7 @@ class Call(HTTPAdapter):
         self._trust = trust
         self._proxy = proxy
         self._received = 0
+        self._ended = False
 
     def send(
         self,
@@ -125,6 +127,9 @@ class Call(HTTPAdapter):
 
     def _read(self, response: requests.Response) -> requests.Response:
         try:
+            if self._ended:
+                raise OSError("the header section was cut short")  # RFC 9112 §8; http.client takes it for whole
+            _check_length(response.raw.headers)
             encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding not in ("", "identity"):
                 raise self._refused("The answer is compressed, which wasn't asked for.")
@@ -160,7 +165,7 @@ class Call(HTTPAdapter):
         for tried, address in enumerate(self._addresses):
             seconds = min(CONNECT_SECONDS, self.deadline.wait() / (len(self._addresses) - tried))
             try:
-                if self._proxy:
+                if self._proxy and not address.is_loopback:  # the proxy's own loopback is another machine's
                     sock = self._proxy.connect(address, port, self.deadline)
                 else:
                     sock = socket.create_connection((str(address), port), seconds)
@@ -169,17 +174,26 @@ class Call(HTTPAdapter):
                 continue
             sock.settimeout(min(CONNECT_SECONDS, self.deadline.wait()))  # for all of the TLS handshake
             return sock
-        raise failed
+        # Without its number: urllib3 takes a reset or a broken pipe for one that came while sending, and reads on.
+        raise OSError("no address takes a connection") from failed
 
     def receive(self, count: int) -> None:
         """Count what has come. Raises OSError when it is too much."""
         self._received += count
+        self._ended = self._ended or count == 0
         if self._received > HEAD_BYTES + BODY_BYTES:
             raise self._refused(f"The answer is larger than {BODY_BYTES // 1024} KiB.")
 
     def _refused(self, words: str) -> OSError:
         self.refused_answer = words
         return OSError(words)
+
+
+def _check_length(headers: Any) -> None:
+    """Raises OSError where the length of an answer is no number, or not the same throughout (RFC 9112 §6.3)."""
+    lengths = {text.strip() for line in headers.getlist("Content-Length") for text in line.split(",")}
+    if len(lengths) > 1 or not all(re.fullmatch("[0-9]{1,18}", text) for text in lengths):
+        raise OSError("the answer's length can't be known")
 
 
 class _PlainConnection(HTTPConnection):

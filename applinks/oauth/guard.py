@@ -176,10 +176,9 @@ class Guard:
         parts = urlsplit(self.endpoint(request.url or ""))
         host = parts.hostname or ""
         addresses = self.addresses(host, min(RESOLVE_SECONDS, deadline.left()))
-        here = all(address.is_loopback for address in addresses)
-        if parts.scheme == "http" and not here:
+        if parts.scheme == "http" and not all(address.is_loopback for address in addresses):
             raise AddressRefusedError(f"Plain http is accepted only for loopback addresses, and {host} isn't one.")
-        call = Call(addresses, deadline, self._trust, proxy=None if here else self._proxy)
+        call = Call(addresses, deadline, self._trust, self._proxy)
         with self._places.take(host, deadline):
             try:
                 response = call.send(request)
@@ -257,6 +256,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
     """TLS 1.2 or newer, always verified. Raises StartRefusedError."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False  # RFC 9525 §2
     if ca_file:
         try:
             context.load_verify_locations(ca_file)
