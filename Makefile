@@ -3,11 +3,17 @@ PORT ?= $(or $(APPLINKS_PORT),5000)
 PYTHON ?= python3
 BIN := .venv/bin
 
+# An authorization server on Node.js for the tests, where there is Node.js; they skip it elsewhere.
+NODE_SERVER := tests/thirdparty/node
+ifneq ($(and $(shell command -v node),$(shell command -v npm)),)
+NODE_INSTALLED := $(NODE_SERVER)/node_modules/.installed
+endif
+
 .PHONY: demo test lint screenshots
 demo: .venv/.installed
 	@APPLINKS_PORT=$(PORT) exec $(BIN)/python app.py demo
 
-test: .venv/.installed-for-tests
+test: .venv/.installed-for-tests $(NODE_INSTALLED)
 	@$(BIN)/python tests/chromium.py
 	@$(BIN)/python -m pytest -n 2
 
@@ -30,3 +36,7 @@ screenshots: .venv/.installed-for-tests
 .venv/.installed-for-tests: requirements.txt tests/requirements.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@ .venv/.installed
+
+$(NODE_SERVER)/node_modules/.installed: $(NODE_SERVER)/package.json $(NODE_SERVER)/package-lock.json
+	npm ci --prefix $(NODE_SERVER) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
