@@ -11,6 +11,8 @@ from applinks.services.vault import Vault
 
 # What a server says that doesn't see who the client is: it looks for the client's credentials in another place.
 _NOT_AUTHENTICATED = ("invalid_client", "unauthorized_client", "invalid_request")
+# Of OpenID Connect's own scopes, Microsoft for one grants some without naming them.
+_UNNAMED = ("openid", "profile", "email", "offline_access")
 _NOBODY = Nonsense("There is no way to authenticate the client.")
 
 
@@ -46,7 +48,7 @@ class LinkClient:
                 profile,
                 credentials,
                 refresh_token=refresh_token,
-                scopes=connection.scopes_asked,
+                scopes=_scopes_to_refresh(connection.scopes_asked, connection.scopes_granted),
                 redirect_uri=outgoing.redirect_uri,
             ),
         )
@@ -87,6 +89,17 @@ class LinkClient:
             if not _is_unrecognised(answer):
                 break
         return answer
+
+
+def _scopes_to_refresh(asked: str, granted: str) -> str:
+    """What a refresh may ask for: nothing that wasn't granted (RFC 6749 §6).
+
+    Where the provider writes scopes in another way than they were asked for in, only the latter is known to work.
+    """
+    given = set(granted.split())
+    if not given or not given <= set(asked.split()):
+        return asked
+    return " ".join(scope for scope in asked.split() if scope in given or scope in _UNNAMED)
 
 
 def _is_recognised(answer: Answer) -> bool:

@@ -84,6 +84,25 @@ def test_it_sends_scopes_and_redirect_url_on_refresh_where_told_to(connect_with:
     assert form["redirect_uri"] == provider.token_requests[0].form["redirect_uri"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "granted", "sent"),
+    [
+        ("read write", "read", "read"),
+        ("read write", "write read", "read write"),
+        ("read offline_access", "read", "read offline_access"),
+        ("https://graph.example/Mail.Read", "Mail.Read", "https://graph.example/Mail.Read"),
+        ("read", "read more", "read"),
+    ],
+)
+def test_it_asks_for_nothing_on_refresh_that_was_not_granted(
+    connect_with: Connect, provider: StandIn, services: Services, asked: str, granted: str, sent: str
+) -> None:
+    """RFC 6749 §6; where a provider writes its scopes in another way, what was asked for is known to work."""
+    provider.answer(json_answer(provider.grant() | {"scope": granted}))
+    connect_with(scopes=asked, scope_on_refresh="yes")
+    assert refresh(services, provider).form["scope"] == sent
+
+
 def test_it_reads_form_encoded_answers_where_told_to(connect_with: Connect, provider: StandIn) -> None:
     body = "access_token=CANARY-a&token_type=bearer&scope=read%2Cwrite&expires_in=100"
     provider.answer(raw_answer(body, content_type="application/x-www-form-urlencoded"))
