@@ -19,17 +19,42 @@ OWN_PARAMETERS = {"response_type", "response_mode", "client_id", "client_secret"
 OWN_PARAMETERS |= {"code", "code_challenge", "code_challenge_method", "code_verifier", "nonce", "request"}
 OWN_PARAMETERS |= {"request_uri", "grant_type", "refresh_token", "client_assertion", "client_assertion_type"}
 
-# Services that browsers refuse to call, too, since they can be made to take an HTTP request for their own language:
-# https://fetch.spec.whatwg.org/#port-blocking (those that an administrator might meet).
-_FOREIGN_PORTS = {21, 22, 23, 25, 53, 110, 111, 119, 135, 139, 143, 389, 445, 465, 514, 587, 636, 993, 995, 2049}
-_FOREIGN_PORTS |= {5060, 5061, 6000, 6379, 6667, 11211}
+# Services that can be made to take an HTTP request for their own language: those that browsers refuse to call
+# (https://fetch.spec.whatwg.org/#port-blocking), where nobody could give consent either, and three more.
+_FOREIGN_PORTS = {0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103}
+_FOREIGN_PORTS |= {104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513}
+_FOREIGN_PORTS |= {514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720}
+_FOREIGN_PORTS |= {
+    1723,
+    2049,
+    3659,
+    4045,
+    4190,
+    5060,
+    5061,
+    6000,
+    6566,
+    6665,
+    6666,
+    6667,
+    6668,
+    6669,
+    6679,
+    6697,
+    10080,
+}
+_FOREIGN_PORTS |= {445, 6379, 11211}
 # Names at which clouds hand out credentials, refused before anybody looks where they lead.
 _METADATA_NAMES = {"metadata", "metadata.google.internal", "metadata.goog", "instance-data"}
 _METADATA_NAMES |= {"instance-data.ec2.internal"}
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _NUMBER_AT_END = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)")  # https://url.spec.whatwg.org/#ends-in-a-number-checker
+_IPV6 = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]*)?")
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]|[\\<>\"{}|^`]")
+
+
+_NO_NAME = "The host isn't a name that exists in the internet's name system."
 
 
 class MalformedEndpointError(ValueError):
@@ -61,7 +86,7 @@ def read_endpoint(text: str, *, loopback: bool) -> str:
     names = {unquote_plus(pair.partition("=")[0]).strip().lower() for pair in re.split("[&;]", parts.query)}
     if own := sorted(OWN_PARAMETERS & names):
         raise MalformedEndpointError(f"Leave {own[0]} out of the address: Applinks sends it itself.")
-    if parts.port in _FOREIGN_PORTS or parts.port == 0:
+    if parts.port in _FOREIGN_PORTS:
         raise MalformedEndpointError(f"Port {parts.port} belongs to another kind of service.")
     if parts.hostname in _METADATA_NAMES:
         raise MalformedEndpointError(f"{parts.hostname} is where clouds hand out credentials: Applinks never calls it.")
@@ -85,7 +110,14 @@ def _split(url: str) -> SplitResult:
         raise MalformedEndpointError(incomplete) from None
     if not parts.scheme or not host or not (literal(host) or (_HOST.fullmatch(host) and len(host) <= 253)):
         raise MalformedEndpointError(incomplete)
-    if (_NUMBER_AT_END.fullmatch(host) or "[" in parts.netloc) and not literal(host):
+    bracketed = "[" in parts.netloc or "]" in parts.netloc
+    try:
+        for label in host.split("."):
+            if label.startswith("xn--"):
+                idna.ulabel(label)
+    except idna.IDNAError:
+        raise MalformedEndpointError(_NO_NAME) from None
+    if (_NUMBER_AT_END.fullmatch(host) and not literal(host)) or (bracketed and not _IPV6.fullmatch(parts.netloc)):
         raise MalformedEndpointError("Write an IP address as four plain decimal numbers, or as [IPv6].")
     return parts
 
@@ -99,7 +131,7 @@ def _ascii(text: str) -> str:
         try:
             encoded = idna.encode(host, uts46=True).decode()
         except idna.IDNAError:
-            raise MalformedEndpointError("The host isn't a name that exists in the internet's name system.") from None
+            raise MalformedEndpointError(_NO_NAME) from None
         if literal(encoded):
             raise MalformedEndpointError("Write an IP address as four plain decimal numbers.")
         text = f"{before}://{encoded}{colon}{port}{rest[len(authority) :]}"

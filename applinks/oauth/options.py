@@ -115,7 +115,7 @@ def _parameters(name: str, text: str) -> str:
     found: dict[str, str] = {}
     for line in filter(None, (line.strip() for line in text.splitlines())):
         parameter = _PARAMETER.fullmatch(line)
-        if not parameter or len(line) > PARAMETER_LENGTH:
+        if not parameter or len(parameter["value"]) > PARAMETER_LENGTH:
             raise InvalidFieldError(
                 name, f"Write one name=value a line, in letters without accents: {line[:80]} isn't one."
             )

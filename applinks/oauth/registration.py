@@ -20,7 +20,9 @@ SCOPES_COUNT = 100
 
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _CREDENTIAL = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A.1, A.2
-_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a pattern of dots that show nothing
+# Letters, marks and a pattern of dots that show nothing. A variation selector stays where phones put it, behind an emoji.
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]")
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 
 
@@ -87,11 +89,11 @@ def read_name(text: str) -> str:
     Raises InvalidFieldError.
     """
     name = " ".join(filter(None, unicodedata.normalize("NFC", text).split(" ")))
-    if not any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in name):
+    if not any(unicodedata.category(char)[0] in "LNPS" for char in _BLANK.sub("", name)):
         raise InvalidFieldError("name", "Give the link a name, such as the application at its other end.")
     if len(name) > NAME_LENGTH:
         raise InvalidFieldError("name", f"The name is longer than {NAME_LENGTH} characters.")
-    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for char in name):
+    if _BLANK.search(name) or any(unicodedata.category(char) in _UNSEEN for char in name):
         raise InvalidFieldError("name", "The name holds a character that can't be seen. Type it instead of pasting it.")
     return name
 
@@ -156,4 +158,4 @@ def slug_of(name: str) -> str:
 
 def name_key(name: str) -> str:
     """Two names are the same to a person when their keys are equal."""
-    return unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(unicodedata.normalize("NFKC", name).replace("\ufe0f", "").casefold().split())

@@ -54,7 +54,7 @@ def test_it_asks_for_no_account_with_client_credentials(page: Page) -> None:
     page.get_by_role("radio", name="Custom").check()
     page.get_by_label("Grant type").select_option("client_credentials")
     expect(page.get_by_label("Authorization endpoint")).to_have_count(0)
-    page.get_by_label("Token endpoint").fill("http://127.0.0.1:9/token")
+    page.get_by_label("Token endpoint").fill("http://127.0.0.1:2/token")
     expect(page.get_by_label("Client ID")).to_be_visible()
     expect(page.get_by_label("Redirect URL")).to_have_count(0)
     fill_credentials(page)

@@ -152,7 +152,7 @@ def test_it_says_which_address_it_did_not_ask(client: OAuthClient, profile: Prov
 
 
 def test_it_takes_a_closed_port_for_passing(client: OAuthClient, profile: ProviderProfile) -> None:
-    assert isinstance(exchange(client, replace(profile, token_endpoint="http://127.0.0.1:1/token")), Away)
+    assert isinstance(exchange(client, replace(profile, token_endpoint="http://127.0.0.1:2/token")), Away)
 
 
 def test_it_shows_no_secret_of_an_answer_that_it_refuses(
@@ -186,6 +186,6 @@ def test_it_finds_no_account_where_none_is_told(
     client: OAuthClient, profile: ProviderProfile, provider: StandIn
 ) -> None:
     assert client.account(replace(profile, userinfo_endpoint=""), "CANARY-a") is None
-    assert client.account(replace(profile, userinfo_endpoint="http://127.0.0.1:1/"), "CANARY-a") is None
+    assert client.account(replace(profile, userinfo_endpoint="http://127.0.0.1:2/"), "CANARY-a") is None
     assert client.account(replace(profile, userinfo_endpoint="https://10.0.0.1/"), "CANARY-a") is None
     assert not provider.asked

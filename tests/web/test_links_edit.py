@@ -41,9 +41,9 @@ def test_it_keeps_connections_over_a_harmless_edit(
 
 
 ELSEWHERE = [
-    ("authorization_endpoint", "http://127.0.0.1:1/evil"),
-    ("token_endpoint", "http://127.0.0.1:1/evil"),
-    ("userinfo_endpoint", "http://127.0.0.1:1/evil"),
+    ("authorization_endpoint", "http://127.0.0.1:2/evil"),
+    ("token_endpoint", "http://127.0.0.1:2/evil"),
+    ("userinfo_endpoint", "http://127.0.0.1:2/evil"),
     ("client_id", "evil"),
 ]
 
