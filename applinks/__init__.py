@@ -40,6 +40,7 @@ def create_app(
     prepare_libraries(loopback=settings.loopback)
 
     app = Flask(__name__, template_folder=str(_ROOT / "templates"), static_folder=str(_ROOT / "static"))
+    app.url_map.merge_slashes = False  # else a redirect would repeat a code and a state
     app.session_interface = _SessionCookie()
     app.config.update(
         SECRET_KEY=keys.derive("cookie"),

@@ -70,7 +70,7 @@ def continue_page(url: str) -> ResponseReturnValue:
     return page, 200, {"Referrer-Policy": "no-referrer"}
 
 
-@blueprint.get("/oauth/callback/<link_id>")
+@blueprint.route("/oauth/callback/<link_id>", methods=["GET"], provide_automatic_options=False)
 @public
 def callback(link_id: str) -> ResponseReturnValue:
     """The redirection endpoint (RFC 6749 §3.1.2)."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from flask import Flask, current_app, g, redirect, request, session, url_for
+from flask import Flask, abort, current_app, g, redirect, request, session, url_for
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 
@@ -53,6 +53,8 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
 
     @app.before_request
     def pass_or_refuse() -> ResponseReturnValue | None:
+        if not request.query_string.isascii():
+            abort(400)  # not every server refuses raw bytes, and Werkzeug can't read them
         view = current_app.view_functions.get(request.endpoint or "")
         if request.endpoint == "static" or getattr(view, "from_applications", False):
             return None
