@@ -29,6 +29,7 @@ _DANGEROUS = (
     "OAUTHLIB_IGNORE_SCOPE_CHANGE",
     "FLASK_DEBUG",
 )
+_PROXY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 
 
@@ -144,20 +145,28 @@ def _secret(name: str, environ: Mapping[str, str]) -> str:
     file = environ.get(f"{name}_FILE")
     if not file:
         return environ.get(name, "")
+    if environ.get(name):
+        raise StartRefusedError(f"{name} and {name}_FILE are both set: unset one of them.")
     try:
-        return Path(file).read_text("utf-8").strip()
+        text = Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise StartRefusedError(f"{name}_FILE is {file}, which can't be read: {error}.") from None
+    if not text:
+        raise StartRefusedError(f"{name}_FILE is {file}, which is empty.")
+    return text
 
 
 def _proxy(text: str) -> str:
     """A proxy's URL, in which a password may stand: it is never repeated."""
+    if not text:
+        return ""
     try:
         parts = urlsplit(text)
-        sound = parts.scheme == "http" and parts.hostname and parts.port != 0 and parts.path in ("", "/")
+        host, _, rest = text.removeprefix("http://").rpartition("@")[2].partition("/")
+        sound = parts.scheme == "http" and parts.port != 0 and not rest and _PROXY.fullmatch(host.lower())
     except ValueError:
-        sound = False
-    if text and (not sound or parts.query or parts.fragment or not text.isascii() or not text.isprintable()):
+        sound = None
+    if not sound or not text.isascii() or not text.isprintable():
         raise StartRefusedError("APPLINKS_HTTPS_PROXY must look like http://proxy.example.com:3128.")
     return text
 

@@ -44,7 +44,7 @@ def build(
         catalogue=catalogue,
         guard=guard,
         links=links,
-        connections=Connections(links, link_client, clock),
+        connections=Connections(link_client, clock),
         dance=Dance(links, vault, client, link_client, clock),
         refresher=Refresher(links, vault, link_client, clock),
         authorization=Authorization(keys, clock),

@@ -110,6 +110,7 @@ def test_it_reads_a_proxy_and_never_shows_it(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["proxy.corp.example:3128", "https://p.example", "socks5://p.example", "http://", "http://a:CANARY@", "x"]
+    + ["http://a b:3128", "http://-p.example", "http://ada@", "http://p.example:0", "http://[::1"]
     + ["http://p.example/path", "http://p.example?CANARY", "http://p.example:99999", "http://p.example\r\nX: CANARY"],
 )
 def test_it_refuses_what_is_no_proxy_without_repeating_it(text: str) -> None:
@@ -121,6 +122,16 @@ def test_it_refuses_what_is_no_proxy_without_repeating_it(text: str) -> None:
 def test_it_refuses_a_file_of_a_secret_that_is_not_there() -> None:
     with pytest.raises(StartRefusedError, match="APPLINKS_HTTPS_PROXY_FILE"):
         read_settings({"APPLINKS_HTTPS_PROXY_FILE": "/nowhere/proxy"})
+
+
+def test_it_refuses_a_secret_that_is_there_twice_or_not_at_all(tmp_path: Path) -> None:
+    """Not to go by the proxy would be worse than not to start."""
+    file = tmp_path / "proxy"
+    file.write_text(" \n")
+    with pytest.raises(StartRefusedError, match="is empty"):
+        read_settings({"APPLINKS_HTTPS_PROXY_FILE": str(file)})
+    with pytest.raises(StartRefusedError, match="both set"):
+        read_settings({"APPLINKS_HTTPS_PROXY_FILE": str(file), "APPLINKS_HTTPS_PROXY": "http://CANARY"})
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n"])

@@ -79,7 +79,7 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
     scope_on_refresh = SelectField("Send scope when refreshing", choices=_YES_NO, validate_choice=False)
     redirect_uri_on_refresh = SelectField("Send redirect_uri when refreshing", choices=_YES_NO, validate_choice=False)
     scope_separator = SelectField(
-        "List separator",
+        "Scope separator",
         choices={"": "Default", "space": "A space", "comma": "A comma"},
         validate_choice=False,
         description="What stands between one scope and the next.",
@@ -137,8 +137,8 @@ def steps(form: OutgoingForm, catalogue: Catalogue, guard: Guard, *, quiet: bool
     )
     folded = options.option_fields(provider, grant_type)
     sound = _read_into(differences, form, folded, lambda name, text: options.read_option(guard, name, text))
-    profile = provider.profile(differences) if complete and sound else None
-    if profile:
+    profile = provider.profile(differences) if complete else None
+    if profile and sound:
         try:
             options.check(profile)
         except InvalidFieldError as error:

@@ -19,9 +19,11 @@ LONGEST_LIFE = 366 * 86_400
 ASSUMED_LIFE = 3_600
 LONGEST_WAIT = 3_600
 SCOPES_LENGTH = 4_096
+# Far more than any answer needs, and little enough for a walk through it to end soon.
 MOST_MEMBERS = 100
 DEEPEST = 20
 
+_SHORTEST_SECRET = 6
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _NOT_ERROR_TEXT = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749 §5.2
@@ -33,7 +35,8 @@ _TRANSIENT_CODES = frozenset(("temporarily_unavailable", "server_error", "slow_d
 class Granted:
     """Tokens (RFC 6749 §5.1). `life` is in seconds, None where the provider says nothing.
 
-    `refresh_token` and `scope` are None where the answer holds none: the caller keeps what it has or asked for.
+    `refresh_token` and `scope` are None where the answer holds none: the caller keeps what it has or asked for. An empty
+    `scope` is one that can't be read.
     """
 
     access_token: str
@@ -86,54 +89,59 @@ class Revoked:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What an authorization server says of itself (RFC 8414 §2); empty where it doesn't say.
-
-    The endpoints are as they were given: nobody has judged them yet.
-    """
+    """What an authorization server says of itself (RFC 8414 §2). `revocation_endpoint` is empty where it names none."""
 
     issuer: str
     authorization_endpoint: str
     token_endpoint: str
     revocation_endpoint: str
     client_authentications: tuple[str, ...]
-    sends_iss: bool
 
 
-def read_token_answer(response: requests.Response, *, form_encoded: bool = False, separator: str = " ") -> TokenAnswer:
+def read_token_answer(
+    response: requests.Response,
+    *,
+    form_encoded: bool = False,
+    separator: str = " ",
+    secrets: tuple[str, ...] = (),
+) -> TokenAnswer:
     """Read a token endpoint's answer (RFC 6749 §5), status first.
 
-    `form_encoded` is for providers that answer in that form; `separator` is what they write between scopes.
+    `form_encoded` is for providers that answer in that form; `separator` is what they write between scopes;
+    `secrets` are what was sent, which no refusal may repeat.
     """
-    if away := _away(response):
-        return away
+    if said := _by_status(response):
+        return said
     status, members = response.status_code, _members(response, form_encoded)
     if members is None:
         words = f"The provider answered HTTP {status} with something that isn't {_expected(form_encoded)}."
         return Nonsense(words, unauthenticated=status == 401)
     if members.get("error") is not None:
-        return _refused(members)
+        return _refused(members, response, secrets)
     if status != 200:
         words = f"The provider answered HTTP {status} without an OAuth 2.0 error."
         return Nonsense(words, unauthenticated=status == 401)
     return _granted(members, separator)
 
 
-def read_revocation_answer(response: requests.Response) -> Revoked | Refused | Away | Nonsense:
+def read_revocation_answer(
+    response: requests.Response, *, secrets: tuple[str, ...] = ()
+) -> Revoked | Refused | Away | Nonsense:
     """Read a revocation endpoint's answer (RFC 7009 §2.2): at 200 its content says nothing."""
-    if away := _away(response):
-        return away
+    if said := _by_status(response):
+        return said
     if response.status_code == 200:
         return Revoked()
     members = _members(response)
     if members is None or members.get("error") is None:
         return Nonsense(f"The provider answered HTTP {response.status_code} without an OAuth 2.0 error.")
-    return _refused(members)
+    return _refused(members, response, secrets)
 
 
 def read_metadata(response: requests.Response, issuer: str) -> Metadata | Away | Nonsense:
     """Read an authorization server's metadata, which must be the issuer's own to the byte (RFC 8414 §3.3)."""
-    if away := _away(response):
-        return away
+    if said := _by_status(response):
+        return said
     members = _members(response) if response.status_code == 200 else None
     if members is None:
         return Nonsense("There is no metadata in the form of a JSON object.")
@@ -152,7 +160,6 @@ def read_metadata(response: requests.Response, issuer: str) -> Metadata | Away |
         token_endpoint=token_endpoint,
         revocation_endpoint=revocation_endpoint,
         client_authentications=tuple(methods),
-        sends_iss=members.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
@@ -166,12 +173,19 @@ def read_account(response: requests.Response) -> str | None:
     return None
 
 
-def safe_text(value: object, limit: int = 300) -> str:
-    """A provider's text with everything outside RFC 6749's error grammar dropped, cut at `limit` characters."""
-    return _NOT_ERROR_TEXT.sub("", value if isinstance(value, str) else "")[:limit].strip()
+def safe_text(value: object, limit: int = 300, secrets: tuple[str, ...] = ()) -> str:
+    """A provider's text with everything outside RFC 6749's error grammar dropped, cut at `limit` characters.
+
+    Some providers quote what they were sent: `secrets` are blotted out, but for those too short to be one.
+    """
+    text = _NOT_ERROR_TEXT.sub("", value if isinstance(value, str) else "")
+    for secret in secrets:
+        quoted = _NOT_ERROR_TEXT.sub("", secret)
+        text = text.replace(quoted, "***") if len(quoted) >= _SHORTEST_SECRET else text
+    return text[:limit].strip()
 
 
-def _away(response: requests.Response) -> Away | Nonsense | None:
+def _by_status(response: requests.Response) -> Away | Nonsense | None:
     """What a status says by itself, whatever comes with it."""
     status = response.status_code
     if status in _AWAY or status >= 500:
@@ -183,11 +197,11 @@ def _away(response: requests.Response) -> Away | Nonsense | None:
     return None
 
 
-def _refused(members: dict[str, Any]) -> Refused | Away:
-    code = safe_text(members["error"], 64) or "unknown_error"
-    words = safe_text(members.get("error_description"))
+def _refused(members: dict[str, Any], response: requests.Response, secrets: tuple[str, ...]) -> Refused | Away:
+    code = safe_text(members["error"], 64, secrets) or "unknown_error"
+    words = safe_text(members.get("error_description"), secrets=secrets)
     if code in _TRANSIENT_CODES:
-        return Away(f"The provider said {code}. {words}".strip())
+        return Away(f"The provider said {code}. {words}".strip(), _retry_after(response))
     return Refused(code, words)
 
 
@@ -210,15 +224,18 @@ def _granted(members: dict[str, Any], separator: str) -> Granted | Nonsense:
 
 
 def _scope(value: object, separator: str) -> str | None:
-    """What was granted, with one space between; None where that isn't told.
+    """What was granted, with one space between; None where that isn't told (RFC 6749 §5.1: then it is what was asked
+    for), empty where it can't be read.
 
     Whatever stands here, a token is never thrown away for it: the refresh token that came with it may be the only one.
     """
+    if value in (None, ""):
+        return None
     parts = value.replace(separator, " ").split() if isinstance(value, str) else value
     if not isinstance(parts, list):
-        return None
+        return ""
     scope = " ".join(part for part in parts if isinstance(part, str) and _SCOPE_TOKEN.fullmatch(part))
-    return scope if 0 < len(scope) <= SCOPES_LENGTH else None
+    return scope if len(scope) <= SCOPES_LENGTH else ""
 
 
 def _is_text(value: object) -> TypeGuard[str]:

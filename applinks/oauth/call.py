@@ -29,6 +29,8 @@ BODY_BYTES = 256 * 1024
 HEAD_BYTES = 64 * 1024
 
 _CHUNK = 16 * 1024
+# OpenSSL's reasons for an issuer that isn't known here: 18 to 21 of X509_V_ERR_…
+_UNKNOWN_ISSUER = range(18, 22)
 _NO_TIME = 0.001  # a timeout of nothing would mean not to wait at all
 
 
@@ -66,9 +68,9 @@ class Proxy:
         basic = f"Basic {base64.b64encode(user.encode()).decode()}" if parts.username else ""
         return cls(parts.hostname or "", parts.port or 80, basic)
 
-    def connect(self, address: Address, port: int, deadline: Deadline) -> socket.socket:
-        """A connection to `address` through the proxy. Raises OSError."""
-        sock = socket.create_connection((self.host, self.port), min(CONNECT_SECONDS, deadline.wait()))
+    def connect(self, address: Address, port: int, seconds: float, deadline: Deadline) -> socket.socket:
+        """A connection to `address` through the proxy, which is reached within `seconds`. Raises OSError."""
+        sock = socket.create_connection((self.host, self.port), seconds)
         target = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
         head = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
         head += [f"Proxy-Authorization: {self.authorization}"] if self.authorization else []
@@ -91,8 +93,8 @@ class Proxy:
 
 
 class Call(HTTPAdapter):
-    """One call. What became of it: `sent` once the other side may have got something, `refused_answer` and `distrusted`
-    hold the reason where its answer or its certificate wasn't accepted."""
+    """One call. What became of it: `sent` once the other side may have got something; `refused_answer` and `distrusted`
+    hold the reason where its answer or its certificate wasn't accepted, `unknown_issuer` when it is that of the latter."""
 
     def __init__(
         self, addresses: list[Address], deadline: Deadline, trust: ssl.SSLContext, proxy: Proxy | None = None
@@ -102,6 +104,7 @@ class Call(HTTPAdapter):
         self.sent = False
         self.refused_answer = ""
         self.distrusted = ""
+        self.unknown_issuer = False
         self._addresses = addresses[:ADDRESSES_TRIED]
         self._trust = trust
         self._proxy = proxy
@@ -166,7 +169,7 @@ class Call(HTTPAdapter):
             seconds = min(CONNECT_SECONDS, self.deadline.wait() / (len(self._addresses) - tried))
             try:
                 if self._proxy and not address.is_loopback:  # the proxy's own loopback is another machine's
-                    sock = self._proxy.connect(address, port, self.deadline)
+                    sock = self._proxy.connect(address, port, seconds, self.deadline)
                 else:
                     sock = socket.create_connection((str(address), port), seconds)
             except OSError as error:
@@ -222,6 +225,7 @@ class _TlsConnection(HTTPSConnection):
             super().connect()
         except ssl.SSLError as error:
             self._call.distrusted = getattr(error, "verify_message", "") or "it doesn't speak TLS as it should"
+            self._call.unknown_issuer = getattr(error, "verify_code", 0) in _UNKNOWN_ISSUER
             raise
         self.sock = _bounded(self.sock, self._call)
 

@@ -38,6 +38,10 @@ from applinks.providers import ClientAuthentication, ProviderProfile
 # At DEBUG these write tokens, codes, client secrets and rows; urllib3 warns of headers in the provider's own words.
 _TALKATIVE = ("requests_oauthlib", "oauthlib", "requests", "peewee")
 
+# What only helps may take less time than what is asked for: each of the two places of metadata, and an account's name.
+METADATA_SECONDS = 5.0
+ACCOUNT_SECONDS = 5.0
+
 Read = TypeVar("Read")
 
 
@@ -57,6 +61,7 @@ class AddressRefused:
 
 
 Answer = TokenAnswer | AddressRefused
+RevocationAnswer = Revoked | Refused | Away | Nonsense | AddressRefused
 
 
 class _AnsweredError(Exception):
@@ -153,11 +158,12 @@ class OAuthClient:
             body = urlencode(profile.refresh_parameters)
             session.refresh_token(profile.token_endpoint, refresh_token, body=body, auth=auth, **in_body)
 
-        return self._ask(profile, session, "refresh_token_response", ask)
+        secrets = (credentials.client_secret, refresh_token)
+        return self._ask(profile, session, "refresh_token_response", ask, secrets)
 
     def revoke(
         self, profile: ProviderProfile, credentials: ClientCredentials, *, token: str, hint: str
-    ) -> Revoked | Refused | Away | Nonsense | AddressRefused:
+    ) -> RevocationAnswer:
         """Tell the provider that a token is needed no more (RFC 7009 §2.1); `hint` says which kind of token it is."""
         method = profile.refresh_client_authentication or profile.client_authentication
         auth, in_body = _client_authentication(method, credentials)
@@ -165,7 +171,7 @@ class OAuthClient:
 
         def ask() -> Revoked | Refused | Away | Nonsense:
             with self._session() as session, session.post(profile.revocation_endpoint, form, auth=auth) as response:
-                return read_revocation_answer(response)
+                return read_revocation_answer(response, secrets=(credentials.client_secret, token))
 
         return _answered(ask)
 
@@ -176,7 +182,10 @@ class OAuthClient:
         headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
 
         def ask() -> str | None:
-            with self._session() as session, session.get(profile.userinfo_endpoint, headers=headers) as response:
+            with (
+                self._session(ACCOUNT_SECONDS) as session,
+                session.get(profile.userinfo_endpoint, headers=headers) as response,
+            ):
                 return read_account(response)
 
         answer = _answered(ask)
@@ -185,9 +194,12 @@ class OAuthClient:
     def metadata(self, issuer: str) -> Metadata | Away | Nonsense | AddressRefused:
         """An authorization server's metadata, looked for as RFC 8414 §3.1 and as OpenID Connect Discovery §4 say.
 
-        Its endpoints are held to the rules for those that a person types.
+        It is held to the rules for what a person types, and so are its endpoints.
         """
-        parts = urlsplit(issuer)
+        try:
+            parts = urlsplit(self._guard.endpoint(issuer))
+        except AddressRefusedError as refused:
+            return AddressRefused(str(refused))
         path = parts.path.rstrip("/")
         origin = f"{parts.scheme}://{parts.netloc}"
         found = self._metadata_at(f"{origin}/.well-known/oauth-authorization-server{path}", issuer)
@@ -197,7 +209,10 @@ class OAuthClient:
 
     def _metadata_at(self, url: str, issuer: str) -> Metadata | Away | Nonsense | AddressRefused:
         def ask() -> Metadata | Away | Nonsense:
-            with self._session() as session, session.get(url, headers={"Accept": "application/json"}) as response:
+            with (
+                self._session(METADATA_SECONDS) as session,
+                session.get(url, headers={"Accept": "application/json"}) as response,
+            ):
                 return read_metadata(response, issuer)
 
         found = _answered(ask)
@@ -213,17 +228,17 @@ class OAuthClient:
         except AddressRefusedError as refused:
             return Nonsense(f"The metadata names an endpoint that can't be called. {refused}")
 
-    def ways(self, profile: ProviderProfile) -> list[ClientAuthentication]:
-        """The ways of client authentication to try, likeliest first: what the metadata says, then Basic, then post."""
+    def client_authentication_methods(self, profile: ProviderProfile) -> list[ClientAuthentication]:
+        """The methods of client authentication to try, likeliest first: what the metadata says, then Basic, then post."""
         known: tuple[ClientAuthentication, ...] = ("client_secret_basic", "client_secret_post")
         metadata = self.metadata(profile.issuer) if profile.issuer else None
         if isinstance(metadata, Metadata) and metadata.token_endpoint == profile.token_endpoint:
             return sorted(known, key=lambda method: method not in metadata.client_authentications)
         return list(known)
 
-    def _session(self) -> requests.Session:
+    def _session(self, seconds: float | None = None) -> requests.Session:
         session = requests.Session()
-        self._guard.protect(session)
+        self._guard.protect(session, seconds)
         return session
 
     def _fetch(
@@ -241,14 +256,25 @@ class OAuthClient:
                 **proof,
             )
 
-        return self._ask(profile, session, "access_token_response", ask)
+        secrets = (credentials.client_secret, *proof.values())
+        return self._ask(profile, session, "access_token_response", ask, secrets)
 
-    def _ask(self, profile: ProviderProfile, session: OAuth2Session, hook: str, ask: Callable[[], None]) -> Answer:
+    def _ask(
+        self,
+        profile: ProviderProfile,
+        session: OAuth2Session,
+        hook: str,
+        ask: Callable[[], None],
+        secrets: tuple[str, ...],
+    ) -> Answer:
         accepted: list[Granted] = []
 
         def read(response: requests.Response) -> requests.Response:
             answer = read_token_answer(
-                response, form_encoded=profile.form_encoded_answers, separator=profile.scope_separator
+                response,
+                form_encoded=profile.form_encoded_answers,
+                separator=profile.scope_separator,
+                secrets=secrets,
             )
             if not isinstance(answer, Granted):
                 raise _AnsweredError(answer)

@@ -21,29 +21,16 @@ OWN_PARAMETERS |= {"request_uri", "grant_type", "refresh_token", "client_asserti
 
 # Services that can be made to take an HTTP request for their own language: those that browsers refuse to call
 # (https://fetch.spec.whatwg.org/#port-blocking), where nobody could give consent either, and three more.
-_FOREIGN_PORTS = {0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103}
-_FOREIGN_PORTS |= {104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513}
-_FOREIGN_PORTS |= {514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720}
-_FOREIGN_PORTS |= {
-    1723,
-    2049,
-    3659,
-    4045,
-    4190,
-    5060,
-    5061,
-    6000,
-    6566,
-    6665,
-    6666,
-    6667,
-    6668,
-    6669,
-    6679,
-    6697,
-    10080,
+_FOREIGN_PORTS = {
+    int(port)
+    for port in re.findall(
+        "[0-9]+",
+        "0 1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119 123 "
+        "135 137 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989 990 993 "
+        "995 1719 1720 1723 2049 3659 4045 4190 5060 5061 6000 6566 6665 6666 6667 6668 6669 6679 6697 10080 "
+        "445 6379 11211",
+    )
 }
-_FOREIGN_PORTS |= {445, 6379, 11211}
 # Names at which clouds hand out credentials, refused before anybody looks where they lead.
 _METADATA_NAMES = {"metadata", "metadata.google.internal", "metadata.goog", "instance-data"}
 _METADATA_NAMES |= {"instance-data.ec2.internal"}

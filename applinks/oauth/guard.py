@@ -10,6 +10,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -159,26 +160,26 @@ class Guard:
                 f"{says} a private address. To allow it, start Applinks with APPLINKS_ALLOWED_NETWORKS={network}."
             )
 
-    def protect(self, session: requests.Session) -> None:
-        """Make `session` call through this guard alone."""
+    def protect(self, session: requests.Session, seconds: float | None = None) -> None:
+        """Make `session` call through this guard alone, each time in fewer `seconds` where given."""
         session.trust_env = False
         session.headers["User-Agent"] = "Applinks"
         session.headers["Accept-Encoding"] = "identity"
         session.headers["Connection"] = "close"
         session.adapters.clear()
-        adapter = _GuardedAdapter(self)
+        adapter = _GuardedAdapter(self, min(seconds or self._seconds, self._seconds))
         session.mount("https://", adapter)
         session.mount("http://", adapter)
 
-    def call(self, request: requests.PreparedRequest) -> requests.Response:
-        """Make one call. Raises AddressRefusedError, CallFailedError or AnswerRefusedError."""
-        deadline = Deadline(self._seconds)
+    def call(self, request: requests.PreparedRequest, seconds: float) -> requests.Response:
+        """Make one call in so many seconds. Raises AddressRefusedError, CallFailedError or AnswerRefusedError."""
+        deadline = Deadline(seconds)
         parts = urlsplit(self.endpoint(request.url or ""))
         host = parts.hostname or ""
         addresses = self.addresses(host, min(RESOLVE_SECONDS, deadline.left()))
         if parts.scheme == "http" and not all(address.is_loopback for address in addresses):
             raise AddressRefusedError(f"Plain http is accepted only for loopback addresses, and {host} isn't one.")
-        call = Call(addresses, deadline, self._trust, self._proxy)
+        call = Call(addresses, deadline, self._trust, self._resolved_proxy(deadline))
         with self._places.take(host, deadline):
             try:
                 response = call.send(request)
@@ -188,11 +189,19 @@ class Guard:
             response.headers.pop("Location", None)  # nobody can follow what isn't there
         return response
 
+    def _resolved_proxy(self, deadline: Deadline) -> Proxy | None:
+        """The operator's proxy at its address: it may be anywhere, but mustn't take longer to find than anybody else."""
+        if self._proxy is None or literal(self._proxy.host):
+            return self._proxy
+        found = self._look_up(self._proxy.host, min(RESOLVE_SECONDS, deadline.left()))
+        return replace(self._proxy, host=found[0]) if found else None
+
 
 class _GuardedAdapter(BaseAdapter):
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, seconds: float) -> None:
         super().__init__()
         self._guard = guard
+        self._seconds = seconds
 
     def send(
         self,
@@ -204,7 +213,7 @@ class _GuardedAdapter(BaseAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Call as the guard does, whatever a caller asks for."""
-        return self._guard.call(request)
+        return self._guard.call(request, self._seconds)
 
     def close(self) -> None:
         """A connection lives as long as its call."""
@@ -242,16 +251,16 @@ def _failure(host: str, call: Call, error: Exception) -> requests.RequestExcepti
     if call.deadline.left() <= 0 or isinstance(error, requests.Timeout):
         return CallFailedError(f"{host} didn't answer in time.", ambiguous=call.sent)
     if call.distrusted:
-        return CallFailedError(
-            f"No trustworthy TLS connection to {host} could be made: {call.distrusted}. If its certificate comes from an "
-            "authority of your own, start Applinks with APPLINKS_CA_FILE."
+        own = (
+            " If that is an authority of your own, start Applinks with APPLINKS_CA_FILE." if call.unknown_issuer else ""
         )
+        return CallFailedError(f"No trustworthy TLS connection to {host} could be made: {call.distrusted}.{own}")
     if call.sent:
         return CallFailedError(f"The connection to {host} was lost before its answer was complete.", ambiguous=True)
     return CallFailedError(f"{host} can't be reached.")
 
 
-@cache
+@cache  # loading the authorities takes longer than most calls; nothing here changes a context once it is made
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
     """TLS 1.2 or newer, always verified. Raises StartRefusedError."""
     context = ssl.create_default_context(cafile=certifi.where())

@@ -122,6 +122,11 @@ class ProviderProfile:
         return replace(self, client_authentication=cast(ClientAuthentication, method))
 
     @property
+    def without_account(self) -> bool:
+        """Whether the client asks for tokens of its own (RFC 6749 §4.4), so that nobody has to consent."""
+        return self.grant_type == "client_credentials"
+
+    @property
     def has_client_secret(self) -> bool:
         """Whether the client is a confidential one (RFC 6749 §2.1)."""
         return self.client_authentication != "none"

@@ -125,15 +125,15 @@ class Dance:
         connection.save(only=[Connection.account])
         return connection
 
-    def connect_without_account(self, slug: str, actor: str) -> Connection:
+    def connect_without_account(self, slug: str, label: str, actor: str) -> Connection:
         """Connect with the client's own credentials (RFC 6749 §4.4): no consent, so it is done at once.
 
         Raises NotConnectedError.
         """
-        outgoing, label, sent_at = self._links.outgoing(slug), "default", int(self._clock())
+        outgoing, sent_at = self._links.outgoing(slug), int(self._clock())
         asked_with = outgoing.link.version
         try:
-            answer = self._link_client.renew(outgoing, Connection())
+            answer = self._link_client.client_credentials(outgoing)
         except UnreadableError:
             answer = _UNREADABLE
         if not isinstance(answer, Granted):
@@ -259,7 +259,7 @@ def _explained(answer: Refused | Away | Nonsense | AddressRefused) -> tuple[str,
         words = f"{answer.code}: {answer.words}" if answer.words else answer.code
         if answer.code in ("invalid_client", "unauthorized_client"):
             return "The provider refused the client ID or the client secret. Check them with Edit.", words
-        return "The provider refused to exchange its code for a token.", words
+        return "The provider refused to give a token.", words
     if isinstance(answer, Away):
-        return f"{answer.words} Nothing is wrong with the link's settings: connect again in a while.", ""
+        return f"{answer.words} Connect again in a while; if it stays so, check the link's settings.", ""
     return answer.words, ""

@@ -23,6 +23,6 @@ def keep(
     connection.scopes_asked = scopes
     connection.scopes_granted = scopes
     connection.save()
-    vault.store(connection, granted, sent_at=sent_at, without_account=outgoing.without_account)
+    vault.store(connection, granted, sent_at=sent_at, without_account=outgoing.profile.without_account)
     history.record(link.id, what, at=sent_at, label=label, words=words, actor=actor)
     return Connection.get_by_id(connection.id)

@@ -1,19 +1,22 @@
 """The OAuth client of a stored link: opens its secret, asks, and remembers which client authentication works."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink
-from applinks.oauth.answers import Away, Granted, Nonsense, Refused, Revoked
-from applinks.oauth.client import AddressRefused, Answer, ClientCredentials, OAuthClient
+from applinks.oauth.answers import Granted, Nonsense, Refused, Revoked
+from applinks.oauth.client import Answer, ClientCredentials, OAuthClient, RevocationAnswer
 from applinks.providers import ProviderProfile
 from applinks.services.links import Outgoing
 from applinks.services.vault import Vault
 
-# What a server says that doesn't see who the client is: it looks for the client's credentials in another place.
+Said = TypeVar("Said", Answer, RevocationAnswer)
+
+# What servers say that don't see who the client is. By RFC 6749 §5.2 it is the first; some answer with one of the others
+# when the credentials aren't where they look for them.
 _NOT_AUTHENTICATED = ("invalid_client", "unauthorized_client", "invalid_request")
 # Of OpenID Connect's own scopes, Microsoft for one grants some without naming them.
 _UNNAMED = ("openid", "profile", "email", "offline_access")
-_NOBODY = Nonsense("There is no way to authenticate the client.")
 
 
 class LinkClient:
@@ -33,15 +36,18 @@ class LinkClient:
             ),
         )
 
+    def client_credentials(self, outgoing: Outgoing) -> Answer:
+        """A token of the client's own."""
+        credentials, scopes = self._credentials(outgoing), outgoing.stored.scopes
+        return self._authenticated(
+            outgoing, lambda profile: self._client.client_credentials(profile, credentials, scopes=scopes)
+        )
+
     def renew(self, outgoing: Outgoing, connection: Connection) -> Answer:
         """A new access token for a connection, as the link's grant type gives one."""
-        credentials = self._credentials(outgoing)
-        if outgoing.profile.grant_type == "client_credentials":
-            scopes = outgoing.stored.scopes
-            return self._authenticated(
-                outgoing, lambda profile: self._client.client_credentials(profile, credentials, scopes=scopes)
-            )
-        refresh_token = self._vault.refresh_token(connection)
+        if outgoing.profile.without_account:
+            return self.client_credentials(outgoing)
+        credentials, refresh_token = self._credentials(outgoing), self._vault.refresh_token(connection)
         return self._authenticated(
             outgoing,
             lambda profile: self._client.refresh(
@@ -51,11 +57,10 @@ class LinkClient:
                 scopes=_scopes_to_refresh(connection.scopes_asked, connection.scopes_granted),
                 redirect_uri=outgoing.redirect_uri,
             ),
+            known=outgoing.profile.refresh_client_authentication is not None,
         )
 
-    def revoke(
-        self, outgoing: Outgoing, connection: Connection
-    ) -> Revoked | Refused | Away | Nonsense | AddressRefused | None:
+    def revoke(self, outgoing: Outgoing, connection: Connection) -> RevocationAnswer | None:
         """End a connection's grant at the provider (RFC 7009); None where there is nothing to end or nobody to tell."""
         if not outgoing.profile.revocation_endpoint or not connection.access_token_enc:
             return None
@@ -63,7 +68,12 @@ class LinkClient:
             token, hint = self._vault.refresh_token(connection), "refresh_token"
         else:
             token, hint = self._vault.access_token(connection), "access_token"
-        return self._client.revoke(outgoing.profile, self._credentials(outgoing), token=token, hint=hint)
+        credentials = self._credentials(outgoing)
+        return self._authenticated(
+            outgoing,
+            lambda profile: self._client.revoke(profile, credentials, token=token, hint=hint),
+            known=outgoing.profile.refresh_client_authentication is not None,
+        )
 
     def account(self, outgoing: Outgoing, granted: Granted) -> str:
         """The name of the account behind a grant, empty where the provider doesn't tell it."""
@@ -72,22 +82,25 @@ class LinkClient:
     def _credentials(self, outgoing: Outgoing) -> ClientCredentials:
         return ClientCredentials(outgoing.stored.client_id, self._vault.client_secret(outgoing.stored))
 
-    def _authenticated(self, outgoing: Outgoing, ask: Callable[[ProviderProfile], Answer]) -> Answer:
-        """Ask; where the client authentication isn't known, in one way after the other until one is accepted.
+    def _authenticated(
+        self, outgoing: Outgoing, ask: Callable[[ProviderProfile], Said], *, known: bool = False
+    ) -> Said:
+        """Ask; where the client authentication isn't known, by one method after the other until one is accepted.
 
-        A server looks at the client before it looks at a code or a refresh token (RFC 6749 §4.1.3, §6): a refused try
-        spends nothing.
+        A server looks at the client before it looks at a code or a token (RFC 6749 §4.1.3, §6; RFC 7009 §2.1): a try
+        that it doesn't recognise spends nothing.
         """
-        if outgoing.profile.client_authentication:
+        if known or outgoing.profile.client_authentication:
             return ask(outgoing.profile)
-        answer: Answer = _NOBODY
-        for method in self._client.ways(outgoing.profile):
-            answer = ask(outgoing.profile.authenticated_by(method))
-            if _is_recognised(answer):
-                found = OutgoingLink.update(found_authentication=method)
-                found.where(OutgoingLink.link == outgoing.link.id, OutgoingLink.found_authentication == "").execute()
+        first, *others = self._client.client_authentication_methods(outgoing.profile)
+        answer, tried = ask(outgoing.profile.authenticated_by(first)), first
+        for method in others:
             if not _is_unrecognised(answer):
                 break
+            answer, tried = ask(outgoing.profile.authenticated_by(method)), method
+        if _is_recognised(answer):
+            found = OutgoingLink.update(found_authentication=tried)
+            found.where(OutgoingLink.link == outgoing.link.id, OutgoingLink.found_authentication == "").execute()
         return answer
 
 
@@ -102,12 +115,14 @@ def _scopes_to_refresh(asked: str, granted: str) -> str:
     return " ".join(scope for scope in asked.split() if scope in given or scope in _UNNAMED)
 
 
-def _is_recognised(answer: Answer) -> bool:
-    """Whether a server knew the client: it gave a token, or spoke of something else."""
-    return isinstance(answer, Granted) or (isinstance(answer, Refused) and answer.code not in _NOT_AUTHENTICATED)
+def _is_recognised(answer: Answer | RevocationAnswer) -> bool:
+    """Whether a server knew the client: it did what was asked, or spoke of something else."""
+    if isinstance(answer, Refused):
+        return answer.code not in _NOT_AUTHENTICATED
+    return isinstance(answer, Granted | Revoked)
 
 
-def _is_unrecognised(answer: Answer) -> bool:
+def _is_unrecognised(answer: Answer | RevocationAnswer) -> bool:
     if isinstance(answer, Refused):
         return answer.code in _NOT_AUTHENTICATED
     return isinstance(answer, Nonsense) and answer.unauthenticated

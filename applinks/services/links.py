@@ -55,14 +55,9 @@ class Outgoing:
     redirect_uri: str
     connections: list[Connection]
 
-    @property
-    def without_account(self) -> bool:
-        """Whether the client asks for tokens of its own (RFC 6749 §4.4), so that nobody has to consent."""
-        return self.profile.grant_type == "client_credentials"
-
     def renewable(self, connection: Connection) -> bool:
         """Whether a new token can be asked for without anybody's consent."""
-        return bool(connection.refresh_token_enc or (self.without_account and connection.access_token_enc))
+        return bool(connection.refresh_token_enc or (self.profile.without_account and connection.access_token_enc))
 
 
 class Links:
@@ -127,6 +122,13 @@ class Links:
             self.redirect_uri(link.id),
             list(connections),
         )
+
+    def outgoing_or_none(self, slug: str) -> Outgoing | None:
+        """The same, but None where this release doesn't know the provider, or the link isn't an outgoing one."""
+        try:
+            return self.outgoing(slug)
+        except AppError:
+            return None
 
     def incoming(self, link: ApplicationLink) -> IncomingLink:
         return IncomingLink.get(IncomingLink.link == link.id)
@@ -233,8 +235,10 @@ class Links:
                 OutgoingLink.client_id: registration.client_id,
                 OutgoingLink.scopes: registration.scopes,
             }
-            if changed or registration.client_secret:
-                columns[OutgoingLink.found_authentication] = ""  # found out with what is no more
+            old, new = outgoing.differences, registration.differences
+            chosen = old.get("client_authentication") != new.get("client_authentication")
+            if changed or chosen or registration.client_secret:
+                columns[OutgoingLink.found_authentication] = ""  # found by trying what is no more
             if registration.client_secret or not registration.profile.has_client_secret:
                 columns[OutgoingLink.client_secret_enc] = self._vault.seal_client_secret(
                     link.id, registration.client_secret or ""
@@ -246,8 +250,7 @@ class Links:
                 wipe = Connection.update(emptied("The link's settings were changed."))
                 connected = Connection.state != State.DISCONNECTED
                 return bool(wipe.where((Connection.link == link.id) & connected).execute())
-            if registration.client_secret:
-                _retry_now(link.id, now)
+            _retry_now(link.id, now)
         return False
 
     def without_account(self, link_id: str) -> bool:
@@ -278,6 +281,6 @@ def is_link_id(text: str) -> bool:
 
 
 def _retry_now(link_id: str, now: int) -> None:
-    """After a new client secret, what failed for the old one is tried at once."""
+    """After a change of settings, what failed with the old ones is tried at once."""
     waiting = Connection.state.in_([State.CHECK_SETTINGS, State.RETRYING])
     Connection.update({Connection.next_attempt_at: now}).where((Connection.link == link_id) & waiting).execute()

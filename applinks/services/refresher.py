@@ -129,7 +129,9 @@ class Refresher:
         self, outgoing: Outgoing, connection: Connection, granted: Granted, sent_at: int, actor: str
     ) -> Outcome:
         with database.atomic():
-            stored = self._vault.store(connection, granted, sent_at=sent_at, without_account=outgoing.without_account)
+            stored = self._vault.store(
+                connection, granted, sent_at=sent_at, without_account=outgoing.profile.without_account
+            )
             if not stored:
                 return Outcome.OVERTAKEN
             history.record(connection.link_id, "refreshed", at=sent_at, label=connection.label, actor=actor)

@@ -57,7 +57,7 @@ class Vault:
         }
         if granted.refresh_token:
             columns[Connection.refresh_token_enc] = self._seal(connection, "refresh_token", granted.refresh_token)
-        if granted.scope:
+        if granted.scope is not None:
             columns[Connection.scopes_granted] = granted.scope
         same_row = (Connection.id == connection.id) & (Connection.generation == connection.generation)
         return bool(Connection.update(columns).where(same_row).execute() == 1)

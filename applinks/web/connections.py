@@ -3,6 +3,10 @@
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from applinks.errors import BusyError
+from applinks.models import Connection
+from applinks.services.connections import not_ended
+from applinks.services.links import Outgoing
 from applinks.services.refresher import Outcome
 from applinks.web.current import actor, by_htmx, services
 from applinks.web.gate import unattended
@@ -42,11 +46,10 @@ def refresh(slug: str, label: str) -> ResponseReturnValue:
 
 @blueprint.post("/disconnect")
 def disconnect(slug: str, label: str) -> ResponseReturnValue:
-    outgoing = services().links.outgoing(slug)
-    connection = services().connections.find(outgoing.link.id, label)
-    with a_place_to_wait():
-        said = services().connections.disconnect(outgoing, connection, actor())
-    flash(f"{label} was disconnected. Its history stays. {said}")
+    link = services().links.find(slug)
+    outgoing = services().links.outgoing_or_none(slug)
+    ended = services().connections.disconnect(link.id, label, actor())
+    flash(f"{label} was disconnected. Its history stays. {tell_provider(outgoing, [ended])}")
     return redirect(url_for("links.show", slug=slug), 303)
 
 
@@ -59,9 +62,19 @@ def confirm_remove(slug: str, label: str) -> ResponseReturnValue:
 
 @blueprint.post("/remove")
 def remove(slug: str, label: str) -> ResponseReturnValue:
-    outgoing = services().links.outgoing(slug)
-    connection = services().connections.find(outgoing.link.id, label)
-    with a_place_to_wait():
-        said = services().connections.remove(outgoing, connection, actor())
-    flash(f"{label} was removed. {said}")
+    link = services().links.find(slug)
+    outgoing = services().links.outgoing_or_none(slug)
+    ended = services().connections.remove(link.id, label, actor())
+    flash(f"{label} was removed. {tell_provider(outgoing, [ended])}")
     return redirect(url_for("links.show", slug=slug), 303)
+
+
+def tell_provider(outgoing: Outgoing | None, ended: list[Connection]) -> str:
+    """Tell the provider of grants that have ended here already; returns how that went, in a sentence."""
+    if outgoing is None:
+        return ""
+    try:
+        with a_place_to_wait():
+            return services().connections.end_grants(outgoing, ended)
+    except BusyError:
+        return not_ended("Too many providers are being asked at once")

@@ -44,18 +44,18 @@ def another_submitted(slug: str) -> ResponseReturnValue:
 def connect(slug: str) -> ResponseReturnValue:
     """Begin a dance for a connection that is there, or for the first one."""
     outgoing = services().links.outgoing(slug)
-    if outgoing.without_account:
-        flash(connect_without_account(slug))
-        return redirect(url_for("links.show", slug=slug), 303)
     label = read_label(request.form.get("label", "default"))
+    if outgoing.profile.without_account:
+        flash(connect_without_account(slug, label))
+        return redirect(url_for("links.show", slug=slug), 303)
     return continue_page(services().dance.begin(outgoing, label, signed_in()))
 
 
-def connect_without_account(slug: str) -> str:
+def connect_without_account(slug: str, label: str = "default") -> str:
     """Connect a link that needs nobody's consent; returns how that went, in a sentence or two."""
     try:
         with a_place_to_wait():
-            services().dance.connect_without_account(slug, actor())
+            services().dance.connect_without_account(slug, label, actor())
     except NotConnectedError as error:
         return f"It is not connected. {error}{f' The provider says: {error.words}' if error.words else ''}"
     except BusyError as busy:

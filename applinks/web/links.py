@@ -12,10 +12,10 @@ from applinks.services import history
 from applinks.services.links import Outgoing, is_link_id
 from applinks.web.address import asked_host
 from applinks.web.advice import redirect_warnings
+from applinks.web.connections import tell_provider
 from applinks.web.current import actor, by_htmx, services, signed_in
 from applinks.web.dance import connect_without_account
 from applinks.web.gate import only_helps
-from applinks.web.waiting import a_place_to_wait
 
 blueprint = Blueprint("links", __name__)
 
@@ -64,7 +64,7 @@ def new_outgoing_submitted(link_id: str) -> ResponseReturnValue:
     if registration:
         try:
             link = services().links.create(link_id, registration, actor())
-            if registration.profile.grant_type == "client_credentials":
+            if registration.profile.without_account:
                 flash(f"The link was saved. {connect_without_account(link.slug)}")
             else:
                 flash("The link was saved. Connect an account now.")
@@ -112,7 +112,7 @@ def edit_submitted(slug: str) -> ResponseReturnValue:
     if registration:
         try:
             disconnected = links.update(outgoing, registration, version=_number(form.version.data), actor=actor())
-            if disconnected and registration.profile.grant_type == "client_credentials":
+            if registration.profile.without_account and (disconnected or not outgoing.connections):
                 flash(f"The link was saved. {connect_without_account(slug)}")
             else:
                 flash(f"The link was saved.{' Its accounts were disconnected.' if disconnected else ''}")
@@ -142,12 +142,9 @@ def confirm_delete(slug: str) -> ResponseReturnValue:
 @blueprint.post("/links/<slug>/delete")
 def delete(slug: str) -> ResponseReturnValue:
     link = services().links.find(slug)
-    if link.direction == INCOMING:
-        services().links.delete(link)
-        said = ""
-    else:
-        with a_place_to_wait():
-            said = services().connections.delete_link(services().links.outgoing(slug))
+    outgoing = services().links.outgoing_or_none(slug)
+    services().links.delete(link)
+    said = tell_provider(outgoing, outgoing.connections) if outgoing else ""
     flash(f"{link.name} was deleted. {said}")
     return redirect(url_for("links.index"), 303)
 

@@ -114,11 +114,13 @@ def test_it_refuses_numbers_that_json_does_not_have(number: str) -> None:
         (["read", "write", 1, "a b"], "read write"),
         ('read a"b', "read"),
         ("read,write", "read,write"),
-        (1, None),
-        ({}, None),
-        ([], None),
-        ("é", None),
-        ("x" * 4097, None),
+        (None, None),
+        ("", None),
+        (1, ""),
+        ({}, ""),
+        ([], ""),
+        ("é", ""),
+        ("x" * 4097, ""),
     ],
 )
 def test_it_throws_no_token_away_for_its_scope(scope: object, told: str | None) -> None:
@@ -129,6 +131,16 @@ def test_it_throws_no_token_away_for_its_scope(scope: object, told: str | None) 
 def test_it_splits_scopes_as_this_provider_writes_them() -> None:
     answer = read_token_answer(response(GOOD | {"scope": "repo,user:email"}), separator=",")
     assert answer == Granted("CANARY-a", None, 3600, "repo user:email")
+
+
+@pytest.mark.parametrize("sent", ["CANARY-refresh-1", 'CANARY "quoted" \\ token'])
+def test_it_repeats_nothing_that_was_sent(sent: str) -> None:
+    """Some providers quote it in their description, where the length of a page would cut it."""
+    body = {"error": "invalid_grant", "error_description": "x" * 295 + sent}
+    answer = read_token_answer(response(body, 400), secrets=("CANARY-secret", sent))
+    assert isinstance(answer, Refused)
+    assert "CANARY" not in answer.words
+    assert answer.words.startswith("x" * 295)
 
 
 FORM = "application/x-www-form-urlencoded"

@@ -306,6 +306,24 @@ def test_it_asks_the_proxy_for_the_address_that_it_checked(
     assert f"\r\nHost: {HOSTS[0]}\r\n".encode() in quick.requests[0]
 
 
+def test_it_finds_a_proxy_by_its_name_within_the_same_time(proxied: Proxied, quick: FaultyProvider) -> None:
+    url, released = f"https://{HOSTS[0]}/token", threading.Event()
+    found = {HOSTS[0]: [PUBLIC], "proxy.example": ["127.0.0.1"]}
+    where = f"http://proxy.example:{proxied.proxy.port}"
+    guard = Guard(loopback=False, resolve=found.__getitem__, ca_file=proxied.ca_file, proxy=where, seconds=5)
+    assert get(guard, url) == 200
+
+    def silent(host: str) -> list[str]:
+        return [PUBLIC] if host == HOSTS[0] else [str(released.wait(10))]
+
+    began = time.monotonic()
+    failed = failure(Guard(loopback=False, resolve=silent, proxy=where, seconds=0.5), url)
+    released.set()
+    assert time.monotonic() - began < 1.5
+    assert not failed.ambiguous
+    assert proxied.proxy.connections == 1
+
+
 def test_it_shows_its_credentials_to_the_proxy_alone(proxied: Proxied, quick: FaultyProvider) -> None:
     assert get(proxied.guard(user="ada:CANARY%2Dproxy@"), at(quick)) == 200
     basic = base64.b64encode(b"ada:CANARY-proxy")

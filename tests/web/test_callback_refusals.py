@@ -229,12 +229,12 @@ def test_it_shows_a_providers_words_as_words(
     ("answer", "says"),
     [
         (json_answer({"error": "invalid_client"}, 401), "refused the client ID or the client secret"),
-        (json_answer({"error": "invalid_grant", "error_description": "no <b>way</b>"}, 400), "refused to exchange"),
+        (json_answer({"error": "invalid_grant", "error_description": "no <b>way</b>"}, 400), "refused to give a token"),
         (raw_answer("Internal error", 500), "HTTP 500"),
         (raw_answer("<html>access_token=EVIL&token_type=bearer", content_type="text/html"), "isn't a JSON object"),
         (json_answer({"access_token": "CANARY-x", "token_type": "mac"}), "other than Bearer"),
         (raw_answer("", 307, Location="http://127.0.0.1:1/evil"), "redirect"),
-        (json_answer({"error": "x", "access_token": "CANARY-x", "token_type": "bearer"}), "refused to exchange"),
+        (json_answer({"error": "x", "access_token": "CANARY-x", "token_type": "bearer"}), "refused to give a token"),
         (raw_answer("[" * 100_000), "isn't a JSON object"),
     ],
 )

@@ -76,6 +76,15 @@ def test_it_saves_the_link_and_says_why_it_is_not_connected(
     assert Connection.get().state == State.CONNECTED
 
 
+def test_it_connects_when_what_was_wrong_is_mended(ada: Visitor, form: dict[str, str], provider: StandIn) -> None:
+    provider.answer(json_answer({"error": "invalid_client"}, 401))
+    ada.post(f"/links/new/outgoing/{new_id()}", form)
+    edit = form | {"client_authentication": "client_secret_post", "client_secret": "CANARY-right", "version": "1"}
+    assert ada.post("/links/payroll/edit", edit).status_code == 303
+    assert "It is connected" in text_of(ada.get("/links/payroll"))
+    assert Connection.get().state == State.CONNECTED
+
+
 def test_it_keeps_trying_when_the_provider_is_away(
     save: str, provider: StandIn, services: Services, clock: Clock
 ) -> None:

@@ -212,6 +212,59 @@ class TestClientAuthentication:
         assert "refused the client ID or the client secret" in text_of(refused)
         assert OutgoingLink.get().found_authentication == ""
 
+    def test_it_remembers_nothing_of_a_refresh_that_has_a_method_of_its_own(
+        self, connect_with: Connect, services: Services
+    ) -> None:
+        provider = connect_with(client_authentication="detect", refresh_client_authentication="client_secret_post")
+        OutgoingLink.update(found_authentication="").execute()
+        assert refresh(services, provider).form["client_secret"] == "CANARY-client-secret"
+        assert OutgoingLink.get().found_authentication == ""
+        provider.answer(json_answer({"error": "invalid_client"}, 401))
+        assert services.refresher.refresh(Connection.get()) == Outcome.REFUSED
+        assert len(provider.token_requests) == 3
+
+    def test_it_asks_the_metadata_first(self, ada: Visitor, provider: StandIn, link_form: dict[str, str]) -> None:
+        """RFC 8414 §2"""
+        document = {
+            "issuer": provider.base_url,
+            "authorization_endpoint": f"{provider.base_url}/authorize",
+            "token_endpoint": f"{provider.base_url}/token",
+            "token_endpoint_auth_methods_supported": ["private_key_jwt", "client_secret_post"],
+        }
+        link_id = new_id()
+        detect = {"client_authentication": "detect", "issuer": provider.base_url}
+        ada.post(f"/links/new/outgoing/{link_id}", link_form | detect)
+        url = ada.continue_url(ada.post("/links/payroll/connect"))
+        provider.answer(json_answer(document))
+        assert ada.get(callback_path(link_id, provider.consent(url))).status_code == 303
+        assert provider.asked[0].path == "/.well-known/oauth-authorization-server"
+        assert [asked.form["client_secret"] for asked in provider.token_requests] == ["CANARY-client-secret"]
+
+    def test_it_believes_no_metadata_of_another_token_endpoint(
+        self, ada: Visitor, provider: StandIn, link_form: dict[str, str]
+    ) -> None:
+        document = {
+            "issuer": provider.base_url,
+            "authorization_endpoint": f"{provider.base_url}/authorize",
+            "token_endpoint": f"{provider.base_url}/other",
+            "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        }
+        link_id = new_id()
+        detect = {"client_authentication": "detect", "issuer": provider.base_url}
+        ada.post(f"/links/new/outgoing/{link_id}", link_form | detect)
+        url = ada.continue_url(ada.post("/links/payroll/connect"))
+        provider.answer(json_answer(document))
+        assert ada.get(callback_path(link_id, provider.consent(url))).status_code == 303
+        assert provider.token_requests[0].headers["Authorization"] == BASIC
+
+    def test_it_forgets_what_it_found_when_another_method_is_chosen(
+        self, connect_with: Connect, ada: Visitor, link_form: dict[str, str]
+    ) -> None:
+        connect_with(client_authentication="detect")
+        edit = link_form | {"client_authentication": "", "client_secret": "", "version": "1"}
+        assert ada.post("/links/payroll/edit", edit).status_code == 303
+        assert OutgoingLink.get().found_authentication == ""
+
     def test_it_finds_out_anew_for_a_new_secret(
         self, connect_with: Connect, ada: Visitor, link_form: dict[str, str]
     ) -> None:
@@ -241,6 +294,19 @@ def test_it_changes_an_option_without_the_secret_and_keeps_accounts(
     name, value = next(iter(options.items()))
     shown = ada.get("/links/payroll/edit").text
     assert f'value="{value}"' in shown or f">\r\n{value}</textarea>" in shown, name
+
+
+def test_it_tries_a_mended_option_at_once(
+    connect_with: Connect, ada: Visitor, link_form: dict[str, str], provider: StandIn, services: Services, clock: Clock
+) -> None:
+    connect_with()
+    provider.answer(json_answer({"error": "invalid_client"}, 401))
+    services.refresher.refresh(Connection.get())
+    assert Connection.get().state == State.CHECK_SETTINGS
+    edit = link_form | {"client_authentication": "client_secret_post", "client_secret": "", "version": "1"}
+    ada.post("/links/payroll/edit", edit)
+    assert services.refresher.refresh_due() == 1
+    assert Connection.get().state == State.CONNECTED
 
 
 @pytest.mark.parametrize("field", ["revocation_endpoint", "issuer", "userinfo_endpoint", "token_endpoint"])

@@ -1,11 +1,13 @@
 """Revocation (RFC 7009): what is ended here is ended at the provider, and nothing here waits for its consent."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from applinks.crypto import new_id
-from applinks.models import ApplicationLink, Connection, State
+from applinks.models import ApplicationLink, Connection, OutgoingLink, State
+from applinks.web import waiting
 from tests.standin import StandIn, callback_path, json_answer, raw_answer
 from tests.visitor import Visitor, text_of
 
@@ -69,6 +71,38 @@ def test_it_ends_here_whatever_the_provider_says(
     row = Connection.get_or_none()
     assert row is None or (row.state, row.refresh_token_enc, row.access_token_enc) == (State.DISCONNECTED, "", "")
     assert len(revocations(provider)) == 1
+
+
+@pytest.mark.parametrize("how", END)
+def test_it_ends_here_when_nobody_can_wait(
+    connected: object, ada: Visitor, provider: StandIn, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(1))
+    with waiting.a_place_to_wait():
+        done = ada.post(END[how])
+    assert done.status_code == 303
+    assert "End it there, too" in text_of(ada.get(done.location))
+    assert not revocations(provider)
+    row = Connection.get_or_none()
+    assert row is None or row.state == State.DISCONNECTED
+
+
+@pytest.mark.parametrize("how", END)
+def test_it_ends_here_what_this_release_knows_no_provider_for(connected: object, ada: Visitor, how: str) -> None:
+    OutgoingLink.update(provider="gone").execute()
+    assert ada.post(END[how]).status_code == 303
+    row = Connection.get_or_none()
+    assert row is None or row.state == State.DISCONNECTED
+
+
+def test_it_finds_the_client_authentication_for_this_as_well(
+    connected: object, ada: Visitor, provider: StandIn
+) -> None:
+    OutgoingLink.update(differences=OutgoingLink.get().differences.replace("client_secret_basic", "detect")).execute()
+    provider.answer(json_answer({"error": "invalid_client"}, 401), raw_answer(""))
+    done = ada.post(END["disconnect"])
+    assert "The provider has ended the grant, too" in text_of(ada.get(done.location))
+    assert [form.get("client_secret") for form in revocations(provider)] == [None, "CANARY-client-secret"]
 
 
 def test_it_revokes_the_access_token_where_there_is_no_other(
