@@ -28,6 +28,7 @@ _DANGEROUS = (
     "OAUTHLIB_RELAX_TOKEN_SCOPE",
     "OAUTHLIB_IGNORE_SCOPE_CHANGE",
     "FLASK_DEBUG",
+    "SSLKEYLOGFILE",
 )
 _PROXY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")

@@ -70,7 +70,10 @@ def emptied(words: str) -> dict[object, object]:
 
 
 class AuthorizationFlow(Table):
-    """One pending dance, found by the digest of its state and spent once; it pins what it was begun with."""
+    """One pending dance, found by the digest of its state and spent once.
+
+    `pins` is a digest of what it was begun with: everybody whom its code and its tokens will be shown to.
+    """
 
     link_id: str
     administrator_id: str
@@ -80,10 +83,7 @@ class AuthorizationFlow(Table):
     label = TextField()
     administrator = ForeignKeyField(Administrator, on_delete="CASCADE")
     session = ForeignKeyField(SignInSession, on_delete="CASCADE")
-    authorization_endpoint = TextField()
-    token_endpoint = TextField()
-    client_id = TextField()
-    issuer = TextField(default="")
+    pins = TextField()
     redirect_uri = TextField()
     scopes = TextField()
     code_verifier_enc = TextField()

@@ -6,7 +6,7 @@ An answer becomes a small typed value: `Granted`, `Revoked`, `Metadata`, `Refuse
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeGuard
 from urllib.parse import parse_qsl
@@ -50,10 +50,14 @@ class Granted:
 
 @dataclass(frozen=True)
 class Refused:
-    """The provider said no, with a code; `words` are the provider's own, made safe to show."""
+    """The provider said no, with a code; `words` are the provider's own, made safe to show.
+
+    `unauthenticated` is true where the status, too, says that the client wasn't recognised (RFC 6749 §5.2).
+    """
 
     code: str
     words: str
+    unauthenticated: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Nonsense:
     """
 
     words: str
-    unauthenticated: bool = False
+    unauthenticated: bool = field(default=False, compare=False)
 
 
 TokenAnswer = Granted | Refused | Away | Nonsense
@@ -202,7 +206,7 @@ def _refused(members: dict[str, Any], response: requests.Response, secrets: tupl
     words = safe_text(members.get("error_description"), secrets=secrets)
     if code in _TRANSIENT_CODES:
         return Away(f"The provider said {code}. {words}".strip(), _retry_after(response))
-    return Refused(code, words)
+    return Refused(code, words, unauthenticated=response.status_code == 401)
 
 
 def _granted(members: dict[str, Any], separator: str) -> Granted | Nonsense:
@@ -216,10 +220,7 @@ def _granted(members: dict[str, Any], separator: str) -> Granted | Nonsense:
         refresh_token = None  # absent, null and empty all mean: keep the one you have (RFC 6749 §6)
     elif not _is_token(refresh_token):
         return Nonsense("The provider's answer holds an unusable refresh token.")
-    try:
-        life = _life(members.get("expires_in"))
-    except ValueError:
-        return Nonsense("The provider's answer holds an expires_in that is no number of seconds.")
+    life = _life(members.get("expires_in"))
     return Granted(access_token, refresh_token, life, _scope(members.get("scope"), separator))
 
 
@@ -249,19 +250,15 @@ def _is_token(value: object) -> TypeGuard[str]:
 def _life(value: object) -> int | None:
     """Seconds, held within sense: a life of nothing becomes the shortest one, so that a refresh follows at once.
 
-    Raises ValueError.
+    None where there is no number to read. That, too, is no reason to throw a token away.
     """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("no number")
-    if isinstance(value, str):
-        if not re.fullmatch(r"-?[0-9]{1,18}", value):
-            raise ValueError("no decimal number")
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         value = int(value)
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError("no whole number")
-    return min(max(int(value), SHORTEST_LIFE), LONGEST_LIFE)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return min(max(value, SHORTEST_LIFE), LONGEST_LIFE)
 
 
 def _retry_after(response: requests.Response) -> int | None:

@@ -5,7 +5,6 @@ that is left for the whole call and at what has come so far.
 """
 
 import base64
-import io
 import re
 import socket
 import ssl
@@ -20,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+from urllib3.util.ssltransport import SSLTransport
 
 from applinks.oauth.addresses import Address
 
@@ -29,6 +29,7 @@ BODY_BYTES = 256 * 1024
 HEAD_BYTES = 64 * 1024
 
 _CHUNK = 16 * 1024
+_READ_AHEAD = 32 * 1024  # certificates come before the head, and with its end some of the body
 # OpenSSL's reasons for an issuer that isn't known here: 18 to 21 of X509_V_ERR_…
 _UNKNOWN_ISSUER = range(18, 22)
 _NO_TIME = 0.001  # a timeout of nothing would mean not to wait at all
@@ -106,9 +107,10 @@ class Call(HTTPAdapter):
         self.distrusted = ""
         self.unknown_issuer = False
         self._addresses = addresses[:ADDRESSES_TRIED]
-        self._trust = trust
+        self.trust = trust
         self._proxy = proxy
         self._received = 0
+        self._most = HEAD_BYTES + _READ_AHEAD
         self._ended = False
 
     def send(
@@ -133,6 +135,7 @@ class Call(HTTPAdapter):
             if self._ended:
                 raise OSError("the header section was cut short")  # RFC 9112 §8; http.client takes it for whole
             _check_length(response.raw.headers)
+            self._most += BODY_BYTES
             encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding not in ("", "identity"):
                 raise self._refused("The answer is compressed, which wasn't asked for.")
@@ -140,7 +143,7 @@ class Call(HTTPAdapter):
             for chunk in response.iter_content(_CHUNK):
                 body += chunk
                 if len(body) > BODY_BYTES:
-                    raise self._refused(f"The answer is larger than {BODY_BYTES // 1024} KiB.")
+                    raise self._refused("The answer is larger than any that Applinks reads.")
             response._content = bytes(body)
             return response
         finally:
@@ -155,7 +158,7 @@ class Call(HTTPAdapter):
             pool = HTTPConnectionPool(host, parts.port or 80, call=self)
             pool.ConnectionCls = _PlainConnection
             return pool
-        secure = HTTPSConnectionPool(host, parts.port or 443, ssl_context=self._trust, call=self)
+        secure = HTTPSConnectionPool(host, parts.port or 443, ssl_context=self.trust, call=self)
         secure.ConnectionCls = _TlsConnection
         return secure
 
@@ -175,7 +178,6 @@ class Call(HTTPAdapter):
             except OSError as error:
                 failed = error
                 continue
-            sock.settimeout(min(CONNECT_SECONDS, self.deadline.wait()))  # for all of the TLS handshake
             return sock
         # Without its number: urllib3 takes a reset or a broken pipe for one that came while sending, and reads on.
         raise OSError("no address takes a connection") from failed
@@ -184,8 +186,13 @@ class Call(HTTPAdapter):
         """Count what has come. Raises OSError when it is too much."""
         self._received += count
         self._ended = self._ended or count == 0
-        if self._received > HEAD_BYTES + BODY_BYTES:
-            raise self._refused(f"The answer is larger than {BODY_BYTES // 1024} KiB.")
+        if self._received > self._most:
+            raise self._refused("The answer is larger than any that Applinks reads.")
+
+    def distrust(self, error: ssl.SSLError) -> None:
+        """Remember why there is no trustworthy connection."""
+        self.distrusted = getattr(error, "verify_message", "").rstrip(".") or "it doesn't speak TLS as it should"
+        self.unknown_issuer = getattr(error, "verify_code", 0) in _UNKNOWN_ISSUER
 
     def _refused(self, words: str) -> OSError:
         self.refused_answer = words
@@ -205,71 +212,50 @@ class _PlainConnection(HTTPConnection):
         self._call = call
 
     def _new_conn(self) -> socket.socket:
-        return self._call.connect(self.port or 80)
+        return _BoundedSocket(self._call.connect(self.port or 80), self._call)
 
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self._call.sent = True
+        super().send(data)
+
+
+class _TlsConnection(_PlainConnection, HTTPSConnection):
     def connect(self) -> None:
-        super().connect()
-        self.sock = _bounded(self.sock, self._call)
-
-
-class _TlsConnection(HTTPSConnection):
-    def __init__(self, *args: Any, call: Call, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._call = call
-
-    def _new_conn(self) -> socket.socket:
-        return self._call.connect(self.port or 443)
-
-    def connect(self) -> None:
+        """TLS over the bounded socket, not under it: OpenSSL reads on by itself for as long as records come that hold
+        nothing, such as session tickets, and they must count, too."""
+        sock = self._new_conn()
         try:
-            super().connect()
-        except ssl.SSLError as error:
-            self._call.distrusted = getattr(error, "verify_message", "") or "it doesn't speak TLS as it should"
-            self._call.unknown_issuer = getattr(error, "verify_code", 0) in _UNKNOWN_ISSUER
+            # An end without notice is an attack on whatever has no length (RFC 8446 §6.1).
+            self.sock = SSLTransport(sock, self._call.trust, self.host, suppress_ragged_eofs=False)
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, ssl.SSLError):
+                self._call.distrust(error)
             raise
-        self.sock = _bounded(self.sock, self._call)
+        self.is_verified = True
 
 
-class _BoundedSocket:
+class _BoundedSocket(socket.socket):
     """A connected socket whose sending and reading obey a call."""
 
     def __init__(self, sock: socket.socket, call: Call) -> None:
-        self._sock = sock
+        super().__init__(fileno=sock.detach())
         self._call = call
 
-    def sendall(self, data: bytes) -> None:
-        self._call.sent = True
-        self._sock.settimeout(self._call.deadline.wait())
-        self._sock.sendall(data)
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        self.settimeout(self._call.deadline.wait())
+        super().sendall(data, flags)
 
-    def makefile(self, mode: str, *args: Any, **options: Any) -> io.BufferedReader:
-        return io.BufferedReader(_BoundedReader(self._sock, self._call))
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        self.settimeout(self._call.deadline.wait())
+        data = super().recv(size, flags)
+        self._call.receive(len(data))
+        return data
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-
-class _BoundedReader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, call: Call) -> None:
-        super().__init__()
-        self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open for as long as it is read
-        self._call = call
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(self._call.deadline.wait())
-        count = self._raw.readinto(buffer) or 0
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
+        self.settimeout(self._call.deadline.wait())
+        count = super().recv_into(buffer, size, flags)
         self._call.receive(count)
         return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-def _bounded(sock: Any, call: Call) -> Any:
-    """What urllib3 takes for a socket."""
-    return _BoundedSocket(sock, call)

@@ -1,5 +1,6 @@
 """Connections: what an administrator does with one that is there. Making one is the dance's, refreshing the refresher's."""
 
+import time
 from collections.abc import Callable
 
 from applinks.crypto import UnreadableError
@@ -9,6 +10,8 @@ from applinks.oauth.answers import Refused, Revoked
 from applinks.services import history
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Outgoing
+
+REVOKE_SECONDS = 15.0
 
 
 class Connections:
@@ -46,10 +49,12 @@ class Connections:
         """Tell the provider that grants which aren't stored here any more have ended (RFC 7009).
 
         Returns what came of it in a sentence, empty for nothing. Nothing here waits for the provider's consent, and one
-        that is away is asked once, not once for each grant.
+        that is away or slow isn't asked once for each grant.
         """
-        told = False
+        told, began = False, time.monotonic()
         for connection in ended:
+            if time.monotonic() - began > REVOKE_SECONDS:
+                return not_ended("it takes too long to answer")
             try:
                 answer = self._link_client.revoke(outgoing, connection)
             except UnreadableError:

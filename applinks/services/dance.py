@@ -4,6 +4,7 @@ A flow is a row: found by the digest of its state, bound to link, administrator 
 endpoints it was begun with, alive for ten minutes, and spent before it is judged.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import NoReturn
@@ -14,6 +15,7 @@ from applinks.models import AuthorizationFlow, Connection, SignInSession, databa
 from applinks.oauth.answers import Away, Granted, Nonsense, Refused, safe_text
 from applinks.oauth.client import AddressRefused, Answer, OAuthClient
 from applinks.oauth.guard import AddressRefusedError
+from applinks.providers import ProviderProfile
 from applinks.services import grants, history
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Links, Outgoing
@@ -53,8 +55,10 @@ class Dance:
     def begin(self, outgoing: Outgoing, label: str, session: SignInSession) -> str:
         """Write a flow for one browser session and return the URL that asks for consent.
 
-        Raises NotConnectedError where the authorization endpoint is no longer allowed.
+        Raises NotConnectedError where the authorization endpoint is no longer allowed, or there is none.
         """
+        if outgoing.profile.without_account:
+            raise NotConnectedError("This link uses client credentials: it has no accounts.", slug=outgoing.link.slug)
         now = int(self._clock())
         state, verifier = new_token(), new_token()
         stored, profile = outgoing.stored, outgoing.profile
@@ -77,10 +81,7 @@ class Dance:
                 label=label,
                 administrator=session.administrator_id,
                 session=session.id_digest,
-                authorization_endpoint=profile.authorization_endpoint,
-                token_endpoint=profile.token_endpoint,
-                client_id=stored.client_id,
-                issuer=profile.issuer,
+                pins=_pins(outgoing),
                 redirect_uri=outgoing.redirect_uri,
                 scopes=stored.scopes,
                 code_verifier_enc=self._vault.seal_code_verifier(digest(state), verifier),
@@ -99,7 +100,13 @@ class Dance:
         outgoing = self._links.outgoing(slug)
         flow = self._spend(outgoing, parameters.get("state", ""), session)
         label, iss = flow.label, parameters.get("iss")
-        if wrong := _wrong_issuer(outgoing, flow, iss):
+        if flow.pins != _pins(outgoing):
+            raise NotConnectedError(
+                "The link's settings were changed while you were at the provider, so its answer was not used.",
+                slug=slug,
+                label=label,
+            )
+        if wrong := _wrong_issuer(outgoing.profile, iss):
             self._failed(outgoing, flow, wrong, "", actor)
         if parameters.get("error"):
             code, words = safe_text(parameters["error"], 64), safe_text(parameters.get("error_description", ""))
@@ -107,18 +114,12 @@ class Dance:
         code = parameters.get("code", "")
         if not _CODE.fullmatch(code) or len(code) > CODE_LENGTH:
             self._failed(outgoing, flow, "The provider's answer holds no usable authorization code.", "", actor)
-        if _pinned(flow) != _pins(outgoing):
-            raise NotConnectedError(
-                "The link's settings were changed while you were at the provider, so its answer was not used.",
-                slug=slug,
-                label=label,
-            )
         _check_label(outgoing, flow)
         sent_at = int(self._clock())
         answer = self._exchange(outgoing, flow, code)
         if not isinstance(answer, Granted):
             self._failed(outgoing, flow, *_explained(answer), actor)
-        named = f"The provider named itself {safe_text(iss)}." if iss and not flow.issuer else ""
+        named = f"The provider named itself {safe_text(iss)}." if iss and not outgoing.profile.issuer else ""
         connection = self._store(outgoing, flow, answer, sent_at, actor, named)
         # Only now: a grant that is stored can't be lost to a slow userinfo endpoint.
         connection.account = self._link_client.account(outgoing, answer)
@@ -178,7 +179,7 @@ class Dance:
     ) -> Connection:
         link, label = outgoing.link, flow.label
         with database.atomic():
-            if _pinned(flow) != _pins(self._links.outgoing(link.slug)):
+            if flow.pins != _pins(self._links.outgoing(link.slug)):
                 raise NotConnectedError("The link's settings were changed meanwhile.", slug=link.slug, label=label)
             _check_label(outgoing, flow)
             return grants.keep(
@@ -196,29 +197,18 @@ class Dance:
         raise NotConnectedError(message, slug=link.slug, label=label, words=words)
 
 
-def _pins(outgoing: Outgoing) -> tuple[str, ...]:
-    profile = outgoing.profile
-    return (
-        profile.authorization_endpoint,
-        profile.token_endpoint,
-        outgoing.stored.client_id,
-        profile.issuer,
-        outgoing.redirect_uri,
-    )
+def _pins(outgoing: Outgoing) -> str:
+    return digest(json.dumps([*outgoing.profile.destinations, outgoing.stored.client_id, outgoing.redirect_uri]))
 
 
-def _pinned(flow: AuthorizationFlow) -> tuple[str, ...]:
-    return (flow.authorization_endpoint, flow.token_endpoint, flow.client_id, flow.issuer, flow.redirect_uri)
-
-
-def _wrong_issuer(outgoing: Outgoing, flow: AuthorizationFlow, iss: str | None) -> str:
+def _wrong_issuer(profile: ProviderProfile, iss: str | None) -> str:
     """What is wrong with an answer's `iss`, to the byte, empty for nothing (RFC 9207 §2.4); None: there is none."""
-    if not flow.issuer:
+    if not profile.issuer:
         return ""
     if iss is None:
-        needed = outgoing.profile.iss_required
+        needed = profile.iss_required
         return "The answer doesn't say which provider it comes from (iss), so it was not used." if needed else ""
-    if iss != flow.issuer:
+    if iss != profile.issuer:
         return "The answer comes from another provider than the one that was asked (iss), so it was not used."
     return ""
 

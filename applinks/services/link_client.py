@@ -15,6 +15,7 @@ Said = TypeVar("Said", Answer, RevocationAnswer)
 # What servers say that don't see who the client is. By RFC 6749 §5.2 it is the first; some answer with one of the others
 # when the credentials aren't where they look for them.
 _NOT_AUTHENTICATED = ("invalid_client", "unauthorized_client", "invalid_request")
+_NOT_ASKED = Nonsense("There is no way to authenticate the client.")
 # Of OpenID Connect's own scopes, Microsoft for one grants some without naming them.
 _UNNAMED = ("openid", "profile", "email", "offline_access")
 
@@ -90,18 +91,28 @@ class LinkClient:
         A server looks at the client before it looks at a code or a token (RFC 6749 §4.1.3, §6; RFC 7009 §2.1): a try
         that it doesn't recognise spends nothing.
         """
-        if known or outgoing.profile.client_authentication:
+        if known:
             return ask(outgoing.profile)
-        first, *others = self._client.client_authentication_methods(outgoing.profile)
-        answer, tried = ask(outgoing.profile.authenticated_by(first)), first
-        for method in others:
+        if outgoing.profile.client_authentication:
+            answer = ask(outgoing.profile)
+            if outgoing.stored.found_authentication and _is_unrecognised(answer):
+                _remember(outgoing, "")
+            return answer
+        answer = _NOT_ASKED
+        for method in self._client.client_authentication_methods(outgoing.profile):
+            answer = ask(outgoing.profile.authenticated_by(method))
+            if isinstance(answer, Granted | Revoked):
+                _remember(outgoing, method)
             if not _is_unrecognised(answer):
                 break
-            answer, tried = ask(outgoing.profile.authenticated_by(method)), method
-        if _is_recognised(answer):
-            found = OutgoingLink.update(found_authentication=tried)
-            found.where(OutgoingLink.link == outgoing.link.id, OutgoingLink.found_authentication == "").execute()
         return answer
+
+
+def _remember(outgoing: Outgoing, method: str) -> None:
+    """Store what was found, unless the link's credentials have changed since they were tried."""
+    same = OutgoingLink.client_secret_enc == outgoing.stored.client_secret_enc
+    found = OutgoingLink.update(found_authentication=method)
+    found.where((OutgoingLink.link == outgoing.link.id) & same).execute()
 
 
 def _scopes_to_refresh(asked: str, granted: str) -> str:
@@ -115,14 +126,8 @@ def _scopes_to_refresh(asked: str, granted: str) -> str:
     return " ".join(scope for scope in asked.split() if scope in given or scope in _UNNAMED)
 
 
-def _is_recognised(answer: Answer | RevocationAnswer) -> bool:
-    """Whether a server knew the client: it did what was asked, or spoke of something else."""
-    if isinstance(answer, Refused):
-        return answer.code not in _NOT_AUTHENTICATED
-    return isinstance(answer, Granted | Revoked)
-
-
 def _is_unrecognised(answer: Answer | RevocationAnswer) -> bool:
+    """Whether a server may not have known the client."""
     if isinstance(answer, Refused):
-        return answer.code in _NOT_AUTHENTICATED
+        return answer.unauthenticated or answer.code in _NOT_AUTHENTICATED
     return isinstance(answer, Nonsense) and answer.unauthenticated

@@ -24,6 +24,7 @@ from applinks.services import history
 from applinks.services.vault import Vault
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_OVERTAKEN = "Somebody else has changed this link since you opened the form. Open it again to see their change."
 _RESERVED_SLUGS = frozenset(("new",))
 _WORST_FIRST = list(State)
 
@@ -130,6 +131,11 @@ class Links:
         except AppError:
             return None
 
+    def outgoing_or_none_by_id(self, link_id: str) -> Outgoing | None:
+        """The same by a link's ID, None as well where it was deleted."""
+        link = self.find_by_id(link_id)
+        return self.outgoing_or_none(link.slug) if link else None
+
     def incoming(self, link: ApplicationLink) -> IncomingLink:
         return IncomingLink.get(IncomingLink.link == link.id)
 
@@ -207,6 +213,8 @@ class Links:
         Returns whether accounts were disconnected. Raises InvalidFieldError, or ConflictError where somebody has edited
         the link meanwhile.
         """
+        if outgoing.link.version != version:
+            raise ConflictError(_OVERTAKEN)  # what this edit is compared with isn't what its author saw
         changed = self.needs_secret(outgoing, registration)
         if registration.profile.has_client_secret and not registration.client_secret:
             if changed:
@@ -226,9 +234,7 @@ class Links:
                 updated_at=now,
             ).where(same_version)
             if stored.execute() != 1:
-                raise ConflictError(
-                    "Somebody else has changed this link since you opened the form. Open it again to see their change."
-                )
+                raise ConflictError(_OVERTAKEN)
             columns: dict[object, object] = {
                 OutgoingLink.provider: registration.provider.key,
                 OutgoingLink.differences: json.dumps(dict(registration.differences)),

@@ -8,7 +8,11 @@ SCHEMA = 2
 _STATEMENTS = {
     2: (
         "ALTER TABLE outgoing_link ADD COLUMN found_authentication TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE authorization_flow ADD COLUMN issuer TEXT NOT NULL DEFAULT ''",
+        "DELETE FROM authorization_flow",  # whoever is at a provider just then connects once more
+        "ALTER TABLE authorization_flow DROP COLUMN authorization_endpoint",
+        "ALTER TABLE authorization_flow DROP COLUMN token_endpoint",
+        "ALTER TABLE authorization_flow DROP COLUMN client_id",
+        "ALTER TABLE authorization_flow ADD COLUMN pins TEXT NOT NULL DEFAULT ''",
     ),
 }
 

@@ -11,7 +11,8 @@ from enum import StrEnum
 from peewee import Expression, OperationalError
 
 from applinks.crypto import UnreadableError, new_id
-from applinks.models import ApplicationLink, Connection, State, database
+from applinks.errors import AppError
+from applinks.models import Connection, State, database
 from applinks.oauth.answers import Away, Granted, Nonsense, Refused
 from applinks.oauth.client import AddressRefused, Answer
 from applinks.services import history
@@ -96,13 +97,16 @@ class Refresher:
         renewable = connection.refresh_token_enc or without_account
         if not (renewable or over):
             return Outcome.NOTHING
+        # Read before the claim: an edit after this makes the claim, or the storing, come to nothing, so that a token
+        # never goes where the link has led to only since.
+        outgoing = self._links.outgoing_or_none_by_id(connection.link_id)
         claim = Connection.update(lease_owner=owner, lease_until=now + LEASE_SECONDS)
         if claim.where(_as_read(connection) & (Connection.lease_until < now)).execute() != 1:
             return Outcome.CLAIMED
         if not renewable:
             return self._expired(connection, now)
-        link = ApplicationLink.get_by_id(connection.link_id)
-        outgoing = self._links.outgoing(link.slug)
+        if outgoing is None:
+            raise AppError(f"Connection {connection.id} belongs to a link that this release can't use.")
         answer = self._ask(outgoing, connection)
         if isinstance(answer, Granted):
             return self._keep(outgoing, connection, answer, now, actor)

@@ -124,7 +124,9 @@ def test_it_refuses_a_newer_schema(started: Settings) -> None:
 
 def test_it_brings_the_first_schema_up_to_date(started: Settings) -> None:
     database.execute_sql("ALTER TABLE outgoing_link DROP COLUMN found_authentication")
-    database.execute_sql("ALTER TABLE authorization_flow DROP COLUMN issuer")
+    database.execute_sql("ALTER TABLE authorization_flow DROP COLUMN pins")
+    for column in ("authorization_endpoint", "token_endpoint", "client_id"):
+        database.execute_sql(f"ALTER TABLE authorization_flow ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
     Instance.update(schema=1).execute()
     database.close()
     for _ in range(2):

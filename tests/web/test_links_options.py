@@ -161,6 +161,7 @@ class TestClientAuthentication:
         [
             json_answer({"error": "invalid_client"}, 401),
             json_answer({"error": "invalid_request"}, 400),
+            json_answer({"error": "unauthorized"}, 401),
             json_answer({"message": "Unauthorized"}, 401),
             raw_answer("<html>", 401, "text/html"),
         ],
@@ -263,6 +264,23 @@ class TestClientAuthentication:
         connect_with(client_authentication="detect")
         edit = link_form | {"client_authentication": "", "client_secret": "", "version": "1"}
         assert ada.post("/links/payroll/edit", edit).status_code == 303
+        assert OutgoingLink.get().found_authentication == ""
+
+    def test_it_remembers_only_what_has_worked(
+        self, ada: Visitor, provider: StandIn, link_form: dict[str, str]
+    ) -> None:
+        """That a server says something else to the second try needn't mean that it knew the client."""
+        link_id = new_id()
+        ada.post(f"/links/new/outgoing/{link_id}", link_form | {"client_authentication": "detect"})
+        provider.answer(json_answer({"error": "invalid_request"}, 400), json_answer({"error": "invalid_grant"}, 400))
+        url = ada.continue_url(ada.post("/links/payroll/connect"))
+        assert ada.get(callback_path(link_id, provider.consent(url))).status_code == 400
+        assert OutgoingLink.get().found_authentication == ""
+
+    def test_it_forgets_what_works_no_more(self, connect_with: Connect, provider: StandIn, services: Services) -> None:
+        connect_with(client_authentication="detect")
+        provider.answer(json_answer({"error": "invalid_client"}, 401))
+        services.refresher.refresh(Connection.get())
         assert OutgoingLink.get().found_authentication == ""
 
     def test_it_finds_out_anew_for_a_new_secret(
