@@ -30,14 +30,29 @@ function addScope(button) {
 }
 
 // The draft lives in this tab's history entry alone: no storage, no secret, gone when the tab is closed.
-const NEVER_KEPT = ["csrf_token", "client_secret", "version", "revealed"];
+const NEVER_KEPT = ["csrf_token", "client_secret", "version", "revealed", "revealed_grant"];
 let unrestored = Object.entries(history.state?.draft ?? {});
 
 function keepDraft() {
   const form = find("form[data-keep-draft]");
   if (!form || unrestored.length) return;
   const draft = [...new FormData(form)].filter(([name]) => !NEVER_KEPT.includes(name));
-  history.replaceState({ draft: Object.fromEntries(draft) }, "");
+  history.replaceState({ draft: { ...history.state?.draft, ...Object.fromEntries(draft) } }, "");
+}
+
+// A field that comes back, when a choice was taken back, holds again what had been typed into it.
+const namesShown = () => new Set([...(find("form[data-keep-draft]")?.elements ?? [])].map((field) => field.name));
+let shownBefore = namesShown();
+
+function bringBack() {
+  const typed = "input:not([type=radio], [type=hidden], [type=password], [readonly]), textarea:not([readonly])";
+  const draft = history.state?.draft ?? {};
+  const back = [...document.querySelectorAll("form[data-keep-draft] :is(input, textarea)")].filter(
+    (field) => field.matches(typed) && !shownBefore.has(field.name) && !field.value && draft[field.name],
+  );
+  for (const field of back) field.value = draft[field.name];
+  shownBefore = namesShown();
+  back.find((field) => field.matches(".reveals"))?.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 // Put back what is shown; that may reveal more fields, whose arrival calls this again.
@@ -75,7 +90,10 @@ document.addEventListener("htmx:after:swap", (event) => {
   if (event.target.id === "fields" || event.detail?.ctx?.target?.id === "fields") find("#summary")?.remove();
   else find("#summary")?.focus();
   if (unrestored.length) restoreDraft();
-  else keepDraft();
+  else {
+    bringBack();
+    keepDraft();
+  }
 });
 reveal(document);
 // htmx starts by a timer, too, set before this one: what is restored then reveals the rest.

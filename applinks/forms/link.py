@@ -22,9 +22,9 @@ DRAFT_LENGTH = 16_384
 _DRAFT = ("name", "provider", "grant_type", *ENDPOINTS, "client_id", "scopes", *options.OPTIONS, "version", "revealed")
 _YES_NO = {"": "Default", "yes": "Yes", "no": "No"}
 _METHODS = {
-    "client_secret_basic": "In the Authorization header (client_secret_basic)",
-    "client_secret_post": "In the body (client_secret_post)",
-    "none": "None: a public client, with PKCE alone",
+    "client_secret_basic": "client_secret_basic: in the header",
+    "client_secret_post": "client_secret_post: in the body",
+    "none": "none: a public client",
 }
 
 
@@ -34,8 +34,8 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
     grant_type = SelectField(
         "Grant type",
         choices={
-            "authorization_code": "Authorization code: people connect their accounts",
-            "client_credentials": "Client credentials: the application itself, without an account",
+            "authorization_code": "Authorization code: for accounts",
+            "client_credentials": "Client credentials: no account",
         },
         validate_choice=False,
     )
@@ -45,7 +45,7 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
     authorization_endpoint = StringField(
         "Authorization endpoint", description="Where people give consent; the provider's documentation names it."
     )
-    token_endpoint = StringField("Token endpoint", description="Where Applinks exchanges codes and refreshes tokens.")
+    token_endpoint = StringField("Token endpoint", description="Where Applinks gets tokens, and refreshes them.")
     userinfo_endpoint = StringField(
         "Userinfo endpoint (optional)", description="Tells which account was connected, to show it in the list."
     )
@@ -61,13 +61,16 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
         description="Where client ID and client secret go. Default: as this provider is known to want them, else Detect.",
     )
     refresh_client_authentication = SelectField(
-        "Client authentication when refreshing", choices={"": "The same"} | _METHODS, validate_choice=False
+        "Client authentication on refresh", choices={"": "The same"} | _METHODS, validate_choice=False
     )
-    issuer = StringField("Issuer (optional)", description="An answer that names another one (iss) is refused.")
+    issuer = StringField(
+        "Issuer (optional)",
+        description="As the provider's metadata has it, to the letter. An answer of another one is refused.",
+    )
     iss_required = SelectField("Require iss in every answer", choices=_YES_NO, validate_choice=False)
     revocation_endpoint = StringField(
         "Revocation endpoint (optional)",
-        description="Told when an account is disconnected, so that its grant ends there.",
+        description="Told when you disconnect, remove or delete, so that the grant ends there.",
     )
     authorization_parameters = TextAreaField(
         "Extra authorization parameters", description="One name=value a line, such as audience=api.example.com."
@@ -76,20 +79,26 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
         "Extra token parameters", description="Sent with a code, or with client credentials."
     )
     refresh_parameters = TextAreaField("Extra refresh parameters", description="Sent with every refresh.")
-    scope_on_refresh = SelectField("Send scope when refreshing", choices=_YES_NO, validate_choice=False)
-    redirect_uri_on_refresh = SelectField("Send redirect_uri when refreshing", choices=_YES_NO, validate_choice=False)
+    scope_on_refresh = SelectField("Send scope on refresh", choices=_YES_NO, validate_choice=False)
+    redirect_uri_on_refresh = SelectField("Send redirect_uri on refresh", choices=_YES_NO, validate_choice=False)
     scope_separator = SelectField(
         "Scope separator",
         choices={"": "Default", "space": "A space", "comma": "A comma"},
         validate_choice=False,
         description="What stands between one scope and the next.",
     )
-    form_encoded_answers = SelectField("Answers are form-encoded", choices=_YES_NO, validate_choice=False)
+    form_encoded_answers = SelectField(
+        "Token answers are form-encoded",
+        choices=_YES_NO,
+        validate_choice=False,
+        description="application/x-www-form-urlencoded in place of JSON.",
+    )
     default_life = StringField(
         "Default token lifetime in seconds", description="For a provider that doesn't say how long its tokens live."
     )
     version = HiddenField()
     revealed = HiddenField()
+    revealed_grant = HiddenField()
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,9 @@ def steps(form: OutgoingForm, catalogue: Catalogue, guard: Guard, *, quiet: bool
         if not quiet:
             _tell(form.provider, error)
         return Steps(None)
+    if form.revealed.data != provider.key:
+        for name in options.OPTIONS:  # chosen for another provider
+            form[name].data = ""
     grant_type: GrantType = provider.grant_types[0]
     try:
         grant_type = options.read_grant_type(provider, form.grant_type.data or "")
@@ -140,7 +152,7 @@ def steps(form: OutgoingForm, catalogue: Catalogue, guard: Guard, *, quiet: bool
     profile = provider.profile(differences) if complete else None
     if profile and sound:
         try:
-            options.check(profile)
+            options.check(profile, differences.get("tenant", ""))
         except InvalidFieldError as error:
             _tell(form[error.field], error)
     return Steps(

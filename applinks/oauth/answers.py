@@ -64,12 +64,13 @@ class Refused:
 class Away:
     """Nothing is decided: try again, after `retry_after` seconds where the provider says so.
 
-    `ambiguous` is true when the request may have arrived.
+    `ambiguous` is true when the request may have arrived, `answered` when these are the words of the provider itself.
     """
 
     words: str
     retry_after: int | None = None
     ambiguous: bool = False
+    answered: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,10 @@ def _by_status(response: requests.Response) -> Away | Nonsense | None:
     """What a status says by itself, whatever comes with it."""
     status = response.status_code
     if status in _AWAY or status >= 500:
-        return Away(f"The provider answered HTTP {status}.", _retry_after(response))
+        return Away(f"The provider answered HTTP {status}.", _retry_after(response), answered=True)
     if 300 <= status < 400:
-        return Nonsense(f"The endpoint answered with a redirect (HTTP {status}), which is never followed.")
+        words = f"The endpoint answered with a redirect (HTTP {status}), which is never followed."
+        return Nonsense(f"{words} Use the address that the documentation names.")
     if status < 200:
         return Nonsense(f"The provider answered HTTP {status}, which is no answer.")
     return None
@@ -205,7 +207,7 @@ def _refused(members: dict[str, Any], response: requests.Response, secrets: tupl
     code = safe_text(members["error"], 64, secrets) or "unknown_error"
     words = safe_text(members.get("error_description"), secrets=secrets)
     if code in _TRANSIENT_CODES:
-        return Away(f"The provider said {code}. {words}".strip(), _retry_after(response))
+        return Away(f"The provider said {code}. {words}".strip(), _retry_after(response), answered=True)
     return Refused(code, words, unauthenticated=response.status_code == 401)
 
 

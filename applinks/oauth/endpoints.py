@@ -74,7 +74,9 @@ def read_endpoint(text: str, *, loopback: bool) -> str:
     if own := sorted(OWN_PARAMETERS & names):
         raise MalformedEndpointError(f"Leave {own[0]} out of the address: Applinks sends it itself.")
     if parts.port in _FOREIGN_PORTS:
-        raise MalformedEndpointError(f"Port {parts.port} belongs to another kind of service.")
+        raise MalformedEndpointError(
+            f"Port {parts.port} belongs to another kind of service. Leave it out, unless the documentation names one."
+        )
     if parts.hostname in _METADATA_NAMES:
         raise MalformedEndpointError(f"{parts.hostname} is where clouds hand out credentials: Applinks never calls it.")
     return url

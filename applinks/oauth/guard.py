@@ -145,7 +145,7 @@ class Guard:
         return found
 
     def _check(self, host: str, address: Address) -> None:
-        says = f"{host} is" if host == str(address) else f"{host} resolves to {address},"
+        says = f"{host} is" if literal(host) else f"{host} resolves to {address},"
         kind = kind_of(address)
         if kind is Kind.NEVER:
             raise AddressRefusedError(

@@ -10,7 +10,7 @@ from applinks.errors import InvalidFieldError
 from applinks.oauth.answers import LONGEST_LIFE, SHORTEST_LIFE
 from applinks.oauth.endpoints import OWN_PARAMETERS
 from applinks.oauth.guard import AddressRefusedError, Guard
-from applinks.providers import DETECT, GrantType, Provider, ProviderProfile
+from applinks.providers import ANYBODYS_TENANTS, DETECT, GrantType, Provider, ProviderProfile
 
 OPTIONS = (
     "client_authentication",
@@ -81,9 +81,18 @@ def read_option(guard: Guard, name: str, text: str) -> str:
     return text
 
 
-def check(profile: ProviderProfile) -> None:
-    """What only shows when all options are seen together. Raises InvalidFieldError."""
-    if profile.grant_type == "client_credentials" and not profile.has_client_secret:
+def check(profile: ProviderProfile, tenant: str) -> None:
+    """What only shows when all fields are seen together; `tenant` is empty where there is none.
+
+    Raises InvalidFieldError.
+    """
+    if profile.without_account and tenant in ANYBODYS_TENANTS:
+        raise InvalidFieldError(
+            "tenant", "Client credentials belong to one directory: write its GUID or one of its domains."
+        )
+    if not profile.has_client_secret and (profile.refresh_client_authentication or "none") != "none":
+        raise InvalidFieldError("refresh_client_authentication", "A public client has no client secret to send.")
+    if profile.without_account and not profile.has_client_secret:
         raise InvalidFieldError(
             "client_authentication", "Client credentials need a client secret: choose how it is sent."
         )

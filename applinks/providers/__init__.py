@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from applinks.providers.custom import CUSTOM
 from applinks.providers.google import GOOGLE
-from applinks.providers.microsoft import MICROSOFT, is_tenant
+from applinks.providers.microsoft import ANYBODYS_TENANTS, MICROSOFT, is_tenant
 from applinks.providers.profile import (
     DETECT,
     ClientAuthentication,
@@ -20,6 +20,7 @@ Catalogue = Mapping[str, Provider]
 CATALOGUE: Catalogue = {provider.key: provider for provider in (GOOGLE, MICROSOFT, CUSTOM)}
 
 __all__ = [
+    "ANYBODYS_TENANTS",
     "CATALOGUE",
     "DETECT",
     "Catalogue",

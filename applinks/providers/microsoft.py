@@ -17,6 +17,7 @@ MICROSOFT = Provider(
     userinfo_endpoint="https://graph.microsoft.com/oidc/userinfo",
     grant_types=("authorization_code", "client_credentials"),
     default_scopes=("openid", "email", "offline_access"),
+    application_scopes=(Scope("https://graph.microsoft.com/.default", "all that the app registration was given"),),
     usual_scopes=(
         Scope("openid", "who the account is"),
         Scope("email", "its e-mail address"),
@@ -32,7 +33,7 @@ MICROSOFT = Provider(
     redirect_rule="Paste it under Authentication, Add a platform, Web, Redirect URIs.",
 )
 
-_WORDS = ("common", "organizations", "consumers")
+ANYBODYS_TENANTS = ("common", "organizations", "consumers")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"({_LABEL}\.){{1,8}}[a-z]([a-z0-9-]{{0,61}}[a-z0-9])")
@@ -42,4 +43,4 @@ def is_tenant(text: str) -> bool:
     """Whether `text`, in lower case, is one of the three words, a GUID or a domain."""
     if len(text) > 253:
         return False
-    return text in _WORDS or bool(_GUID.fullmatch(text)) or bool(_DOMAIN.fullmatch(text))
+    return text in ANYBODYS_TENANTS or bool(_GUID.fullmatch(text)) or bool(_DOMAIN.fullmatch(text))

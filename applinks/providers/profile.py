@@ -27,7 +27,8 @@ class Provider:
     """One drawer of the catalogue: the facts about one kind of authorization server.
 
     A `{tenant}` in an endpoint is filled in from the link. `None` as an endpoint means that the administrator
-    gives it. `client_authentication` may be `detect`: try, and remember what works.
+    gives it. `client_authentication` may be `detect`: try, and remember what works. `application_scopes` take the place
+    of the default and usual ones with client credentials.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Provider:
     grant_types: tuple[GrantType, ...] = ("authorization_code",)
     default_scopes: tuple[str, ...] = ()
     usual_scopes: tuple[Scope, ...] = ()
+    application_scopes: tuple[Scope, ...] = ()
     authorization_parameters: Parameters = ()
     client_authentication: ClientAuthentication | Detect = DETECT
     scope_separator: str = " "
@@ -50,6 +52,16 @@ class Provider:
     console_name: str = ""
     refuses_private_redirects: bool = False
     redirect_rule: str = ""
+
+    def usual(self, grant_type: GrantType) -> tuple[Scope, ...]:
+        """The scopes to offer."""
+        return self.application_scopes if grant_type == "client_credentials" else self.usual_scopes
+
+    def default(self, grant_type: GrantType) -> str:
+        """The scopes to begin with."""
+        if grant_type == "client_credentials":
+            return " ".join(scope.name for scope in self.application_scopes)
+        return " ".join(self.default_scopes)
 
     @property
     def brings_endpoints(self) -> bool:

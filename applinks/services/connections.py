@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from applinks.crypto import UnreadableError
 from applinks.errors import NotFoundError
@@ -12,6 +13,14 @@ from applinks.services.link_client import LinkClient
 from applinks.services.links import Outgoing
 
 REVOKE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What became of a grant at the provider, in `words`, empty for nothing; `done` where nothing is left to do."""
+
+    done: bool
+    words: str
 
 
 class Connections:
@@ -45,16 +54,15 @@ class Connections:
             self._record(connection, "removed", actor)
         return connection
 
-    def end_grants(self, outgoing: Outgoing, ended: list[Connection]) -> str:
+    def end_grants(self, outgoing: Outgoing, ended: list[Connection]) -> Ending:
         """Tell the provider that grants which aren't stored here any more have ended (RFC 7009).
 
-        Returns what came of it in a sentence, empty for nothing. Nothing here waits for the provider's consent, and one
-        that is away or slow isn't asked once for each grant.
+        Nothing here waits for the provider's consent, and one that is away or slow isn't asked once for each grant.
         """
         told, began = False, time.monotonic()
         for connection in ended:
             if time.monotonic() - began > REVOKE_SECONDS:
-                return not_ended("it takes too long to answer")
+                return _not_ended("it takes too long to answer")
             try:
                 answer = self._link_client.revoke(outgoing, connection)
             except UnreadableError:
@@ -62,14 +70,24 @@ class Connections:
             if answer is None:
                 continue
             if not isinstance(answer, Revoked):
-                return not_ended(answer.code if isinstance(answer, Refused) else answer.words)
+                return _not_ended(answer.code if isinstance(answer, Refused) else answer.words)
             told = True
-        return "The provider has ended the grant, too." if told else ""
+        if told:
+            return Ending(done=True, words="The provider has ended the grant, too.")
+        granted = any(connection.access_token_enc for connection in ended)
+        if granted and not outgoing.profile.revocation_endpoint:
+            return Ending(
+                done=True, words="The provider was not told. If nobody should use the grant, end it there, too."
+            )
+        return Ending(done=True, words="")
 
     def _record(self, connection: Connection, what: str, actor: str) -> None:
         history.record(connection.link_id, what, at=int(self._clock()), label=connection.label, actor=actor)
 
 
-def not_ended(why: str) -> str:
-    """What to do about a grant that goes on at the provider."""
-    return f"The provider didn't end the grant ({why.rstrip('.')}): it may live on there. End it there, too."
+def _not_ended(why: str) -> Ending:
+    words = f"The provider didn't end the grant ({why.rstrip('.')}): it may live on there. End it there, too."
+    return Ending(done=False, words=words)
+
+
+NOT_ASKED = _not_ended("too many providers are being asked at once")

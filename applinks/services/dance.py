@@ -206,10 +206,16 @@ def _wrong_issuer(profile: ProviderProfile, iss: str | None) -> str:
     if not profile.issuer:
         return ""
     if iss is None:
-        needed = profile.iss_required
-        return "The answer doesn't say which provider it comes from (iss), so it was not used." if needed else ""
+        missing = (
+            "The answer doesn't say which provider it comes from (iss), so it was not used. If the provider never does, "
+            "set Require iss to No with Edit, under Advanced."
+        )
+        return missing if profile.iss_required else ""
     if iss != profile.issuer:
-        return "The answer comes from another provider than the one that was asked (iss), so it was not used."
+        return (
+            f"The answer comes from the issuer {safe_text(iss) or 'of no name'}, but this link expects {profile.issuer}, to "
+            "the letter, so it was not used. If the former is the provider's, correct Issuer with Edit, under Advanced."
+        )
     return ""
 
 
@@ -249,7 +255,11 @@ def _explained(answer: Refused | Away | Nonsense | AddressRefused) -> tuple[str,
         words = f"{answer.code}: {answer.words}" if answer.words else answer.code
         if answer.code in ("invalid_client", "unauthorized_client"):
             return "The provider refused the client ID or the client secret. Check them with Edit.", words
+        if answer.code == "invalid_scope":
+            return "The provider refused the scopes. Check them with Edit.", words
         return "The provider refused to give a token.", words
-    if isinstance(answer, Away):
-        return f"{answer.words} Connect again in a while; if it stays so, check the link's settings.", ""
+    if isinstance(answer, Away) and answer.answered:
+        return f"{answer.words} Nothing is wrong with the link's settings: connect again in a while.", ""
+    if isinstance(answer, Away | Nonsense):
+        return f"{answer.words} Check the token endpoint with Edit; if it is right, connect again in a while.", ""
     return answer.words, ""

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from applinks.errors import BusyError
 from applinks.models import Connection
-from applinks.services.connections import not_ended
+from applinks.services.connections import NOT_ASKED
 from applinks.services.links import Outgoing
 from applinks.services.refresher import Outcome
 from applinks.web.current import actor, by_htmx, services
@@ -40,7 +40,7 @@ def refresh(slug: str, label: str) -> ResponseReturnValue:
     connection = services().connections.find(services().links.find(slug).id, label)
     with a_place_to_wait():
         outcome = services().refresher.refresh(connection, actor())
-    flash(_SAID[outcome])
+    flash(_SAID[outcome], "good" if outcome is Outcome.REFRESHED else "warn")
     return redirect(url_for("links.show", slug=slug), 303)
 
 
@@ -49,7 +49,9 @@ def disconnect(slug: str, label: str) -> ResponseReturnValue:
     link = services().links.find(slug)
     outgoing = services().links.outgoing_or_none(slug)
     ended = services().connections.disconnect(link.id, label, actor())
-    flash(f"{label} was disconnected. Its history stays. {tell_provider(outgoing, [ended])}")
+    flash(f"{label} was disconnected. Its history stays.")
+    if outgoing:
+        tell_provider(outgoing, [ended])
     return redirect(url_for("links.show", slug=slug), 303)
 
 
@@ -65,16 +67,18 @@ def remove(slug: str, label: str) -> ResponseReturnValue:
     link = services().links.find(slug)
     outgoing = services().links.outgoing_or_none(slug)
     ended = services().connections.remove(link.id, label, actor())
-    flash(f"{label} was removed. {tell_provider(outgoing, [ended])}")
+    flash(f"{label} was removed.")
+    if outgoing:
+        tell_provider(outgoing, [ended])
     return redirect(url_for("links.show", slug=slug), 303)
 
 
-def tell_provider(outgoing: Outgoing | None, ended: list[Connection]) -> str:
-    """Tell the provider of grants that have ended here already; returns how that went, in a sentence."""
-    if outgoing is None:
-        return ""
+def tell_provider(outgoing: Outgoing, ended: list[Connection]) -> None:
+    """Tell the provider of grants that have ended here already, and say how that went."""
     try:
         with a_place_to_wait():
-            return services().connections.end_grants(outgoing, ended)
+            ending = services().connections.end_grants(outgoing, ended)
     except BusyError:
-        return not_ended("Too many providers are being asked at once")
+        ending = NOT_ASKED
+    if ending.words:
+        flash(ending.words, "good" if ending.done else "warn")

@@ -46,21 +46,23 @@ def connect(slug: str) -> ResponseReturnValue:
     outgoing = services().links.outgoing(slug)
     label = read_label(request.form.get("label", "default"))
     if outgoing.profile.without_account:
-        flash(connect_without_account(slug, label))
+        connect_without_account(slug, label)
         return redirect(url_for("links.show", slug=slug), 303)
     return continue_page(services().dance.begin(outgoing, label, signed_in()))
 
 
-def connect_without_account(slug: str, label: str = "default") -> str:
-    """Connect a link that needs nobody's consent; returns how that went, in a sentence or two."""
+def connect_without_account(slug: str, label: str = "default") -> None:
+    """Connect a link that needs nobody's consent, and say how that went."""
     try:
         with a_place_to_wait():
             services().dance.connect_without_account(slug, label, actor())
     except NotConnectedError as error:
-        return f"It is not connected. {error}{f' The provider says: {error.words}' if error.words else ''}"
+        said = f' The provider said: "{error.words}".' if error.words else ""
+        flash(f"The link is not connected. {error}{said}", "warn")
     except BusyError as busy:
-        return f"It is not connected yet. {busy}"
-    return "It is connected."
+        flash(f"The link is not connected yet. {busy}", "warn")
+    else:
+        flash("The link is connected.")
 
 
 def continue_page(url: str) -> ResponseReturnValue:

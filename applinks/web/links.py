@@ -8,6 +8,7 @@ from applinks.crypto import new_id
 from applinks.errors import ConflictError, InvalidFieldError
 from applinks.forms.link import OutgoingForm, Steps, draft_fields, read, steps, tell
 from applinks.models import INCOMING, ApplicationLink
+from applinks.oauth.registration import ClientRegistration
 from applinks.services import history
 from applinks.services.links import Outgoing, is_link_id
 from applinks.web.address import asked_host
@@ -65,7 +66,8 @@ def new_outgoing_submitted(link_id: str) -> ResponseReturnValue:
         try:
             link = services().links.create(link_id, registration, actor())
             if registration.profile.without_account:
-                flash(f"The link was saved. {connect_without_account(link.slug)}")
+                flash("The link was saved.")
+                connect_without_account(link.slug)
             else:
                 flash("The link was saved. Connect an account now.")
             return _go_to(link)
@@ -113,9 +115,10 @@ def edit_submitted(slug: str) -> ResponseReturnValue:
         try:
             disconnected = links.update(outgoing, registration, version=_number(form.version.data), actor=actor())
             if registration.profile.without_account and (disconnected or not outgoing.connections):
-                flash(f"The link was saved. {connect_without_account(slug)}")
+                flash("The link was saved.")
+                connect_without_account(slug)
             else:
-                flash(f"The link was saved.{' Its accounts were disconnected.' if disconnected else ''}")
+                flash(f"The link was saved.{_consequence(outgoing, registration, disconnected=disconnected)}")
             return _go_to(outgoing.link)
         except InvalidFieldError as error:
             tell(form, error)
@@ -135,8 +138,9 @@ def edit_fields(slug: str) -> ResponseReturnValue:
 @blueprint.get("/links/<slug>/delete")
 def confirm_delete(slug: str) -> ResponseReturnValue:
     link = services().links.find(slug)
-    connections = [] if link.direction == INCOMING else services().links.outgoing(slug).connections
-    return render_template("links/delete.html", link=link, connections=connections)
+    outgoing = services().links.outgoing_or_none(slug)
+    connections = outgoing.connections if outgoing else []
+    return render_template("links/delete.html", link=link, outgoing=outgoing, connections=connections)
 
 
 @blueprint.post("/links/<slug>/delete")
@@ -144,9 +148,19 @@ def delete(slug: str) -> ResponseReturnValue:
     link = services().links.find(slug)
     outgoing = services().links.outgoing_or_none(slug)
     services().links.delete(link)
-    said = tell_provider(outgoing, outgoing.connections) if outgoing else ""
-    flash(f"{link.name} was deleted. {said}")
+    flash(f"{link.name} was deleted.")
+    if outgoing:
+        tell_provider(outgoing, outgoing.connections)
     return redirect(url_for("links.index"), 303)
+
+
+def _consequence(outgoing: Outgoing, registration: ClientRegistration, *, disconnected: bool) -> str:
+    """What an edit means for the accounts that are connected."""
+    if disconnected:
+        return " Its accounts were disconnected."
+    if outgoing.connections and registration.scopes != outgoing.stored.scopes:
+        return " Reconnect the accounts to ask for the new scopes."
+    return ""
 
 
 def _stored(link_id: str) -> ApplicationLink | None:
@@ -193,13 +207,14 @@ def _render(
     same_provider: bool = False,
     partial: bool = False,
 ) -> str:
-    if shown.provider and form.revealed.data != shown.provider.key:
+    same_grant = (form.revealed_grant.data or shown.grant_type) == shown.grant_type
+    if shown.provider and not (same_grant and form.revealed.data == shown.provider.key):
         before = services().catalogue.get(form.revealed.data or "")
-        if not form.scopes.data or (before and form.scopes.data.split() == list(before.default_scopes)):
-            # They are for accounts; what a client may ask for itself, only the administrator knows.
-            form.scopes.data = (
-                "" if shown.grant_type == "client_credentials" else " ".join(shown.provider.default_scopes)
-            )
+        typed = " ".join((form.scopes.data or "").split())
+        if not typed or (
+            before and typed in (before.default("authorization_code"), before.default("client_credentials"))
+        ):
+            form.scopes.data = shown.provider.default(shown.grant_type)
     path = url_for("links.edit", slug=outgoing.link.slug) if outgoing else f"/links/new/outgoing/{link_id}"
     return render_template(
         template,
@@ -211,6 +226,8 @@ def _render(
         redirect_uri=services().links.redirect_uri(link_id),
         warnings=redirect_warnings(services().settings, shown.provider, asked_host()) if shown.provider else [],
         same_provider=same_provider,
+        # Scopes aren't sent along with what reveals: they stay as they are, unless others are to be offered.
+        same_scopes=same_provider and (same_grant or not shown.provider or not shown.provider.default_scopes),
         partial=partial,
     )
 

@@ -38,6 +38,44 @@ def test_it_keeps_what_was_typed_when_the_form_reveals_more(page: Page) -> None:
     expect(page.get_by_label("Client authentication", exact=True)).to_have_value("client_secret_post")
 
 
+def test_it_brings_back_what_was_typed_when_a_choice_is_taken_back(page: Page) -> None:
+    fill(page, "Undecided")
+    page.get_by_label("Issuer").fill("https://login.corp.example")
+    page.get_by_role("radio", name="Google").check()
+    expect(page.get_by_label("Authorization endpoint")).to_have_value("https://accounts.google.com/o/oauth2/v2/auth")
+    page.get_by_role("radio", name="Custom").check()
+    expect(page.get_by_label("Authorization endpoint")).to_have_value(AUTHORIZATION_ENDPOINT)
+    expect(page.get_by_label("Token endpoint")).to_have_value(TOKEN_ENDPOINT)
+    page.get_by_label("Grant type").select_option("client_credentials")
+    expect(page.get_by_label("Authorization endpoint")).to_have_count(0)
+    page.get_by_label("Grant type").select_option("authorization_code")
+    expect(page.get_by_label("Authorization endpoint")).to_have_value(AUTHORIZATION_ENDPOINT)
+    expect(page.get_by_label("Client ID")).to_have_value("payroll-client")
+
+
+def test_it_leaves_a_public_client_behind_with_its_provider(page: Page) -> None:
+    fill(page, "Not Google")
+    page.get_by_label("Client authentication", exact=True).select_option("none")
+    expect(page.get_by_text("A public client has no client secret.")).to_be_visible()
+    page.get_by_role("radio", name="Google").check()
+    expect(page.get_by_label("Client secret")).to_be_visible()
+
+
+def test_it_offers_microsofts_application_scope_without_an_account(page: Page) -> None:
+    open_form(page)
+    page.get_by_label("Name", exact=True).fill("Directory")
+    page.get_by_role("radio", name="Microsoft").check()
+    page.get_by_label("Tenant").fill("common")
+    expect(page.get_by_label("Scopes")).to_have_value("openid email offline_access")
+    page.get_by_label("Grant type").select_option("client_credentials")
+    expect(page.get_by_label("Scopes")).to_have_value("https://graph.microsoft.com/.default")
+    expect(page.locator("#tenant-error")).to_contain_text("belong to one directory")
+    page.get_by_label("Tenant").fill("corp.example")
+    expect(page.locator("#tenant-error")).to_have_count(0)
+    fill_credentials(page)
+    expect(page.get_by_label("Scopes")).to_have_value("https://graph.microsoft.com/.default")
+
+
 def test_it_unfolds_where_something_is_wrong(page: Page) -> None:
     fill(page, "Wrong")
     page.get_by_label("Extra token parameters").fill("client_id=evil")
@@ -59,7 +97,7 @@ def test_it_asks_for_no_account_with_client_credentials(page: Page) -> None:
     expect(page.get_by_label("Redirect URL")).to_have_count(0)
     fill_credentials(page)
     save(page, "Service")
-    expect(page.get_by_role("status")).to_contain_text("It is not connected.")
+    expect(page.get_by_role("status")).to_contain_text("The link is not connected.")
     expect(page.get_by_role("button", name="Connect", exact=True)).to_be_visible()
 
 

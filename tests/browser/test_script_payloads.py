@@ -104,8 +104,9 @@ def test_it_shows_every_payload_as_an_account_and_keeps_looking(watched: Page, d
     demo.sql("UPDATE connection SET next_attempt_at = NULL WHERE label = 'watched'")
 
 
-def test_it_puts_every_payload_into_a_form(watched: Page) -> None:
-    for number, text in enumerate(PAYLOADS):
+def test_it_puts_payloads_into_a_form(watched: Page) -> None:
+    """Every fifth: a page for each takes its time, and what a browser makes of them all is seen on the list."""
+    for number, text in list(enumerate(PAYLOADS))[::5]:
         watched.goto(f"/links/payload-{number}/edit")
         check(watched)
         # In an attribute, the parser replaces null bytes, and a field of one line drops line breaks.

@@ -27,7 +27,7 @@ def save(ada: Visitor, form: dict[str, str]) -> str:
 
 
 def test_it_connects_at_once(save: str, ada: Visitor, provider: StandIn, clock: Clock) -> None:
-    assert "It is connected" in text_of(ada.get("/links/payroll"))
+    assert "The link is connected" in text_of(ada.get("/links/payroll"))
     connection = Connection.get()
     assert (connection.state, connection.label) == (State.CONNECTED, "default")
     assert connection.expires_at == int(clock()) + 3600
@@ -81,7 +81,7 @@ def test_it_connects_when_what_was_wrong_is_mended(ada: Visitor, form: dict[str,
     ada.post(f"/links/new/outgoing/{new_id()}", form)
     edit = form | {"client_authentication": "client_secret_post", "client_secret": "CANARY-right", "version": "1"}
     assert ada.post("/links/payroll/edit", edit).status_code == 303
-    assert "It is connected" in text_of(ada.get("/links/payroll"))
+    assert "The link is connected" in text_of(ada.get("/links/payroll"))
     assert Connection.get().state == State.CONNECTED
 
 

@@ -472,9 +472,9 @@ def test_it_says_before_and_after_that_an_edit_disconnects(
 ) -> None:
     connect("sales")
     page = ada.get("/links/payroll/edit")
-    assert "A new provider, endpoint or client ID disconnects sales." in text_of(page)
+    assert "issuer or client ID disconnects sales." in text_of(page)
     changed = {"client_id": "other", "client_secret": "CANARY-new", "version": value(page.text, "version") or ""}
     assert ada.post("/links/payroll/edit", link_form | changed).status_code == 303
     said = text_of(ada.get("/links/payroll"))
     assert "Its accounts were disconnected." in said
-    assert "The link's settings were changed. The account is disconnected. Connect it again to use it." in said
+    assert "The link's settings were changed. It is disconnected. Connect it again to use it." in said
