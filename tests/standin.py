@@ -34,6 +34,7 @@ class StandIn:
     asked: list[Asked] = field(default_factory=list)
     userinfo: dict[str, object] = field(default_factory=lambda: {"sub": "1", "email": "ada@example.com"})
     refresh_token: str = ""
+    authorization_query: dict[str, list[str]] = field(default_factory=dict)
     _numbers: count = field(default_factory=lambda: count(1))
 
     def start(self) -> None:
@@ -57,7 +58,7 @@ class StandIn:
 
     def consent(self, authorization_url: str, **instead: str) -> dict[str, str]:
         """What the provider's redirect would bring to the callback after *Allow*."""
-        query = parse_qs(authorization_url.partition("?")[2])
+        self.authorization_query = query = parse_qs(authorization_url.partition("?")[2])
         return {"code": f"CANARY-code-{next(self._numbers)}", "state": query["state"][0]} | instead
 
     def grant(self) -> dict[str, object]:

@@ -35,7 +35,7 @@ _WITH_ACCOUNT = {"issuer", "iss_required", "authorization_parameters", "refresh_
 _WITH_ACCOUNT |= {"refresh_client_authentication", "scope_on_refresh", "redirect_uri_on_refresh"}
 _BROUGHT = {"issuer", "iss_required", "revocation_endpoint"}
 _METHODS = ("client_secret_basic", "client_secret_post", "none")
-_WORDS = {
+WORDS = {
     "client_authentication": (DETECT, *_METHODS),
     "refresh_client_authentication": _METHODS,
     "scope_separator": ("space", "comma"),
@@ -76,7 +76,7 @@ def read_option(guard: Guard, name: str, text: str) -> str:
         return _parameters(name, text)
     if name in readers:
         return readers[name]()
-    if text and text not in _WORDS[name]:
+    if text and text not in WORDS[name]:
         raise InvalidFieldError(name, "Choose one of the answers.")
     return text
 

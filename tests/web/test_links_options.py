@@ -2,12 +2,14 @@
 
 import base64
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from flask import Flask
 
 from applinks.crypto import new_id
+from applinks.forms.link import OutgoingForm
 from applinks.models import Connection, OutgoingLink, State
+from applinks.oauth.options import WORDS
 from applinks.services.refresher import Outcome
 from applinks.wiring import Services
 from tests.conftest import Clock
@@ -28,7 +30,6 @@ def connect_with(ada: Visitor, provider: StandIn, link_form: dict[str, str]) -> 
         saved = ada.post(f"/links/new/outgoing/{link_id}", link_form | options)
         assert saved.status_code == 303, text_of(saved)
         url = ada.continue_url(ada.post("/links/payroll/connect"))
-        provider.authorization_query = parse_qs(urlsplit(url).query)  # type: ignore[attr-defined]
         back = ada.get(callback_path(link_id, provider.consent(url)))
         assert back.status_code == 303, text_of(back)
         return provider
@@ -54,7 +55,7 @@ def test_it_sends_extra_parameters_each_where_it_belongs(connect_with: Connect, 
         token_parameters="resource=https://api.example.com/ a",
         refresh_parameters="timeout=5\nauth=x",
     )
-    query = provider.authorization_query  # type: ignore[attr-defined]
+    query = provider.authorization_query
     assert (query["audience"], query["prompt"]) == (["api.example.com"], ["consent"])
     assert provider.token_requests[0].form["resource"] == "https://api.example.com/ a"
     form = refresh(services, provider).form
@@ -78,7 +79,7 @@ def test_it_lets_nobody_override_what_it_sends_itself(
 
 def test_it_sends_scopes_and_redirect_url_on_refresh_where_told_to(connect_with: Connect, services: Services) -> None:
     provider = connect_with(scope_on_refresh="yes", redirect_uri_on_refresh="yes", scope_separator="comma")
-    assert provider.authorization_query["scope"] == ["read,write"]  # type: ignore[attr-defined]
+    assert provider.authorization_query["scope"] == ["read,write"]
     form = refresh(services, provider).form
     assert form["scope"] == "read,write"
     assert form["redirect_uri"] == provider.token_requests[0].form["redirect_uri"]
@@ -346,3 +347,10 @@ def test_it_leaves_out_what_a_provider_brings_itself(ada: Visitor) -> None:
     assert 'id="client_authentication"' in page
     for field in ("issuer", "revocation_endpoint", "grant_type"):
         assert f'id="{field}"' not in page
+
+
+def test_it_offers_the_words_that_it_reads(app: Flask) -> None:
+    with app.test_request_context():
+        form = OutgoingForm()
+        for name, words in WORDS.items():
+            assert set(form[name].choices) - {""} == set(words), name
