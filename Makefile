@@ -38,4 +38,5 @@ screenshots: .venv/.installed-for-tests
 	@touch $@ .venv/.installed
 
 $(NODE_SERVER)/node_modules/.installed: $(NODE_SERVER)/package.json $(NODE_SERVER)/package-lock.json
-	@npm ci --prefix $(NODE_SERVER) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@ || test "$$CI" != true
+	@cd $(NODE_SERVER) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.installed || \
+		{ test "$$CI" != true && echo "Without the server on Node.js: its tests are skipped."; }
