@@ -29,40 +29,63 @@ function addScope(button) {
   keepDraft();
 }
 
-// The draft lives in this tab's history entry alone: no storage, no secret, gone when the tab is closed.
+// The draft lives in this tab's history entry alone: no storage, no secret, gone when the tab is closed. It is put back
+// over the same version of a link only.
 const NEVER_KEPT = ["csrf_token", "client_secret", "version", "revealed", "revealed_grant"];
-let unrestored = Object.entries(history.state?.draft ?? {});
+const draftForm = () => find("form[data-keep-draft]");
+const version = () => draftForm()?.elements.version?.value;
+let unrestored = history.state?.version === version() ? Object.entries(history.state?.draft ?? {}) : [];
 
 function keepDraft() {
-  const form = find("form[data-keep-draft]");
+  const form = draftForm();
   if (!form || unrestored.length) return;
-  const draft = [...new FormData(form)].filter(([name]) => !NEVER_KEPT.includes(name));
-  history.replaceState({ draft: { ...history.state?.draft, ...Object.fromEntries(draft) } }, "");
+  const draft = Object.fromEntries([...new FormData(form)].filter(([name]) => !NEVER_KEPT.includes(name)));
+  typedFor[shownProvider] = { ...typedFor[shownProvider], ...draft };
+  history.replaceState({ draft, version: version() }, "");
 }
 
-// A field that comes back, when a choice was taken back, holds again what had been typed into it.
-const namesShown = () => new Set([...(find("form[data-keep-draft]")?.elements ?? [])].map((field) => field.name));
-let shownBefore = namesShown();
+// When a choice is taken back, its fields hold again what they held for it; for another provider, what the server says.
+const provider = () => draftForm()?.querySelector("[name=provider]:checked")?.value;
+const fields = () =>
+  [...(draftForm()?.elements ?? [])].filter((field) =>
+    field.matches("select, textarea:not([readonly]), input:not([type=radio], [type=hidden], [type=password], [readonly])"),
+  );
+const OF_EVERY_PROVIDER = ["name", "client_id"];
+const typedFor = {};
+let shownProvider, shownNames;
+
+function noteShown() {
+  shownProvider = provider();
+  shownNames = new Set(fields().map((field) => field.name));
+}
 
 function bringBack() {
-  const typed = "input:not([type=radio], [type=hidden], [type=password], [readonly]), textarea:not([readonly])";
-  const draft = history.state?.draft ?? {};
-  const back = [...document.querySelectorAll("form[data-keep-draft] :is(input, textarea)")].filter(
-    (field) => field.matches(typed) && !shownBefore.has(field.name) && !field.value && draft[field.name],
+  const changed = provider() !== shownProvider;
+  const typed = typedFor[provider()] ?? {};
+  const before = shownNames;
+  noteShown();
+  const back = fields().filter(
+    ({ name }) => (changed || !before.has(name)) && (changed || name in typed) && !OF_EVERY_PROVIDER.includes(name),
   );
-  for (const field of back) field.value = draft[field.name];
-  shownBefore = namesShown();
-  back.find((field) => field.matches(".reveals"))?.dispatchEvent(new Event("input", { bubbles: true }));
+  for (const field of back) {
+    const sent = field.matches("select") ? (field.querySelector("[selected]") ?? field.options[0]).value : field.defaultValue;
+    const due = typed[field.name] || sent;
+    if (field.value !== due) field.value = due; // once set, a text area no longer follows what the server sends
+  }
+  if (back.some((field) => field.matches(".reveals") && field.name in typed)) {
+    back[0].form.querySelector(".reveals:not([type=hidden])").dispatchEvent(new Event("input", { bubbles: true }));
+  }
 }
 
 // Put back what is shown; that may reveal more fields, whose arrival calls this again.
 function restoreDraft() {
-  const form = find("form[data-keep-draft]");
+  const form = draftForm();
   if (!form || find("#summary")) unrestored = [];
   const shown = unrestored.filter(([name]) => form.elements[name]);
   unrestored = shown.length ? unrestored.filter((entry) => !shown.includes(entry)) : [];
   for (const [name, value] of shown) form.elements[name].value = value;
   const revealing = shown.length && form.querySelector("[name=provider]:checked");
+  noteShown();
   if (revealing) revealing.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
@@ -96,5 +119,6 @@ document.addEventListener("htmx:after:swap", (event) => {
   }
 });
 reveal(document);
+noteShown();
 // htmx starts by a timer, too, set before this one: what is restored then reveals the rest.
 setTimeout(restoreDraft);

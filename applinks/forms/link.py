@@ -134,7 +134,7 @@ def steps(form: OutgoingForm, catalogue: Catalogue, guard: Guard, *, quiet: bool
         if not quiet:
             _tell(form.provider, error)
         return Steps(None)
-    if form.revealed.data != provider.key:
+    if form.revealed.data and form.revealed.data != provider.key:
         for name in options.OPTIONS:  # chosen for another provider
             form[name].data = ""
     grant_type: GrantType = provider.grant_types[0]

@@ -227,14 +227,26 @@ class _TlsConnection(_PlainConnection, HTTPSConnection):
         nothing, such as session tickets, and they must count, too."""
         sock = self._new_conn()
         try:
-            # An end without notice is an attack on whatever has no length (RFC 8446 §6.1).
-            self.sock = SSLTransport(sock, self._call.trust, self.host, suppress_ragged_eofs=False)
+            self.sock = _Tls(sock, self._call, self.host)
         except BaseException as error:
             sock.close()
             if isinstance(error, ssl.SSLError):
                 self._call.distrust(error)
             raise
         self.is_verified = True
+
+
+class _Tls(SSLTransport):
+    def __init__(self, sock: socket.socket, call: Call, host: str) -> None:
+        self._call = call
+        # An end without notice is an attack on whatever has no length (RFC 8446 §6.1).
+        super().__init__(sock, call.trust, host, suppress_ragged_eofs=False)
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> Any:
+        count = super().recv_into(buffer, nbytes, flags)
+        if not count:
+            self._call.receive(0)  # a notice ends an answer as the end of the connection does
+        return count
 
 
 class _BoundedSocket(socket.socket):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink
-from applinks.oauth.answers import Granted, Nonsense, Refused, Revoked
+from applinks.oauth.answers import Granted, Nonsense, Refused
 from applinks.oauth.client import Answer, ClientCredentials, OAuthClient, RevocationAnswer
 from applinks.providers import ProviderProfile
 from applinks.services.links import Outgoing
@@ -73,6 +73,7 @@ class LinkClient:
         return self._authenticated(
             outgoing,
             lambda profile: self._client.revoke(profile, credentials, token=token, hint=hint),
+            learn=False,
             known=outgoing.profile.refresh_client_authentication is not None,
         )
 
@@ -84,7 +85,7 @@ class LinkClient:
         return ClientCredentials(outgoing.stored.client_id, self._vault.client_secret(outgoing.stored))
 
     def _authenticated(
-        self, outgoing: Outgoing, ask: Callable[[ProviderProfile], Said], *, known: bool = False
+        self, outgoing: Outgoing, ask: Callable[[ProviderProfile], Said], *, known: bool = False, learn: bool = True
     ) -> Said:
         """Ask; where the client authentication isn't known, by one method after the other until one is accepted.
 
@@ -95,13 +96,13 @@ class LinkClient:
             return ask(outgoing.profile)
         if outgoing.profile.client_authentication:
             answer = ask(outgoing.profile)
-            if outgoing.stored.found_authentication and _is_unrecognised(answer):
+            if outgoing.stored.found_authentication and learn and _is_unrecognised(answer):
                 _remember(outgoing, "")
             return answer
         answer = _NOT_ASKED
         for method in self._client.client_authentication_methods(outgoing.profile):
             answer = ask(outgoing.profile.authenticated_by(method))
-            if isinstance(answer, Granted | Revoked):
+            if isinstance(answer, Granted):  # to revoke, some servers say yes to whoever comes
                 _remember(outgoing, method)
             if not _is_unrecognised(answer):
                 break

@@ -264,12 +264,11 @@ class Links:
         stored = OutgoingLink.get_or_none(OutgoingLink.link == link_id)
         return bool(stored and json.loads(stored.differences).get("grant_type") == "client_credentials")
 
-    def retry_with_new_secret(self, asked_with: Outgoing) -> None:
-        """A client secret that was stored while the one before it was being refused is tried at once, too."""
-        link_id = asked_with.link.id
-        stored = OutgoingLink.get_or_none(OutgoingLink.link == link_id)
-        if stored and stored.client_secret_enc != asked_with.stored.client_secret_enc:
-            _retry_now(link_id, int(self._clock()))
+    def retry_with_new_settings(self, asked_with: Outgoing) -> None:
+        """Settings that were stored while those before them were being refused are tried at once, too."""
+        link = self.find_by_id(asked_with.link.id)
+        if link and link.version != asked_with.link.version:
+            _retry_now(link.id, int(self._clock()))
 
     def repoint(self, link: ApplicationLink, differences: dict[str, str]) -> None:
         """Follow an authorization server of our own to its new address: the same one, so nothing is disconnected."""

@@ -106,12 +106,12 @@ class Refresher:
         if not renewable:
             return self._expired(connection, now)
         if outgoing is None:
-            raise AppError(f"Connection {connection.id} belongs to a link that this release can't use.")
+            raise AppError("This release knows no provider of the kind that this link was made for.")
         answer = self._ask(outgoing, connection)
         if isinstance(answer, Granted):
             return self._keep(outgoing, connection, answer, now, actor)
         outcome = self._failed(connection, answer, now, actor)
-        self._links.retry_with_new_secret(outgoing)
+        self._links.retry_with_new_settings(outgoing)
         return outcome
 
     def _ask(self, outgoing: Outgoing, connection: Connection) -> Answer | UnreadableError:

@@ -114,7 +114,8 @@ def edit_submitted(slug: str) -> ResponseReturnValue:
     if registration:
         try:
             disconnected = links.update(outgoing, registration, version=_number(form.version.data), actor=actor())
-            if registration.profile.without_account and (disconnected or not outgoing.connections):
+            idle = not any(connection.access_token_enc for connection in outgoing.connections)
+            if registration.profile.without_account and (disconnected or idle):
                 flash("The link was saved.")
                 connect_without_account(slug)
             else:
@@ -172,7 +173,8 @@ def _stored(link_id: str) -> ApplicationLink | None:
 def _submitted(form: OutgoingForm) -> tuple[Steps, bool]:
     """The steps of a sent form, and whether it holds every field that they show: else it only reveals more."""
     shown = steps(form, services().catalogue, services().guard)
-    just_revealed = shown.provider and shown.credentials and form.revealed.data != shown.provider.key
+    other_grant = form.revealed_grant.data and form.revealed_grant.data != shown.grant_type
+    just_revealed = shown.provider and shown.credentials and (form.revealed.data != shown.provider.key or other_grant)
     # A group of radio buttons without a choice isn't sent at all.
     unsent = [name for name in shown.fields if name not in request.form and name != "provider"]
     sent_all = not (unsent or just_revealed)
@@ -209,7 +211,7 @@ def _render(
 ) -> str:
     same_grant = (form.revealed_grant.data or shown.grant_type) == shown.grant_type
     if shown.provider and not (same_grant and form.revealed.data == shown.provider.key):
-        before = services().catalogue.get(form.revealed.data or "")
+        before = services().catalogue.get(form.revealed.data or shown.provider.key)
         typed = " ".join((form.scopes.data or "").split())
         if not typed or (
             before and typed in (before.default("authorization_code"), before.default("client_credentials"))

@@ -53,6 +53,34 @@ def test_it_brings_back_what_was_typed_when_a_choice_is_taken_back(page: Page) -
     expect(page.get_by_label("Client ID")).to_have_value("payroll-client")
 
 
+def test_it_drops_no_stored_option_when_a_choice_is_taken_back(page: Page) -> None:
+    fill(page, "Steadfast")
+    page.get_by_label("Issuer").fill("https://login.corp.example")
+    page.get_by_label("Require iss").select_option("yes")
+    page.get_by_label("Extra token parameters").fill("resource=x")
+    page.get_by_label("Scope separator").select_option("comma")
+    page.get_by_label("Scopes").fill("read write")
+    save(page, "Steadfast")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    for choose in (
+        lambda: page.get_by_role("radio", name="Google").check(),
+        lambda: page.get_by_label("Grant type").select_option("client_credentials"),
+    ):
+        choose()
+        if page.get_by_role("radio", name="Google").is_checked():
+            expect(page.get_by_label("Extra token parameters")).to_have_value("")
+            page.get_by_role("radio", name="Custom").check()
+        else:
+            page.get_by_label("Grant type").select_option("authorization_code")
+        expect(page.get_by_label("Token endpoint")).to_have_value(TOKEN_ENDPOINT)
+        expect(page.get_by_label("Authorization endpoint")).to_have_value(AUTHORIZATION_ENDPOINT)
+        expect(page.locator("#issuer")).to_have_value("https://login.corp.example")
+        expect(page.locator("#iss_required")).to_have_value("yes")
+        expect(page.locator("#token_parameters")).to_have_value("resource=x")
+        expect(page.locator("#scope_separator")).to_have_value("comma")
+        expect(page.locator("#scopes")).to_have_value("read write")
+
+
 def test_it_leaves_a_public_client_behind_with_its_provider(page: Page) -> None:
     fill(page, "Not Google")
     page.get_by_label("Client authentication", exact=True).select_option("none")

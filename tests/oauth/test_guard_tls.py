@@ -159,3 +159,22 @@ def test_it_reads_no_endless_head(serve: Serve, authority: Authority, kilobytes:
 
     with pytest.raises(AnswerRefusedError, match="larger"):
         post(serve(handle), authority, seconds=5)
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"])
+def test_it_takes_a_head_that_a_notice_cuts_short_for_a_lost_connection(
+    serve: Serve, authority: Authority, head: str
+) -> None:
+    """RFC 9112 §8"""
+    context = authority.server("good")
+
+    def handle(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(65_536)
+            tls.sendall(head.encode())
+            with contextlib.suppress(OSError):
+                tls.unwrap()
+
+    with pytest.raises(CallFailedError) as failed:
+        post(serve(handle), authority)
+    assert failed.value.ambiguous

@@ -1,5 +1,7 @@
 """Client credentials (RFC 6749 §4.4): no account and no consent, so such a link connects at once and stays so."""
 
+from collections.abc import Callable
+
 import pytest
 
 from applinks.crypto import new_id
@@ -82,6 +84,16 @@ def test_it_connects_when_what_was_wrong_is_mended(ada: Visitor, form: dict[str,
     edit = form | {"client_authentication": "client_secret_post", "client_secret": "CANARY-right", "version": "1"}
     assert ada.post("/links/payroll/edit", edit).status_code == 303
     assert "The link is connected" in text_of(ada.get("/links/payroll"))
+    assert Connection.get().state == State.CONNECTED
+
+
+def test_it_connects_a_link_whose_accounts_were_disconnected_before(
+    ada: Visitor, connect: Callable[..., None], link_form: dict[str, str]
+) -> None:
+    connect()
+    ada.post("/links/payroll/connections/default/disconnect")
+    edit = link_form | {"grant_type": "client_credentials", "version": "1"}
+    assert ada.post("/links/payroll/edit", edit).status_code == 303
     assert Connection.get().state == State.CONNECTED
 
 

@@ -151,3 +151,23 @@ def test_it_ends_nothing_twice(connected: object, ada: Visitor, provider: StandI
     ada.post(END["disconnect"])
     ada.post(END["disconnect"])
     assert len(revocations(provider)) == 1
+
+
+def test_it_learns_no_client_authentication_from_who_says_yes_to_everybody(
+    connected: object, ada: Visitor, provider: StandIn
+) -> None:
+    """RFC 7009 §2.2: a server answers 200 for a token that it doesn't know, and some do before they look who asks."""
+    OutgoingLink.update(differences=OutgoingLink.get().differences.replace("client_secret_basic", "detect")).execute()
+    provider.answer(raw_answer(""))
+    ada.post(END["disconnect"])
+    assert OutgoingLink.get().found_authentication == ""
+
+
+def test_it_forgets_no_client_authentication_for_a_revocation(
+    connected: object, ada: Visitor, provider: StandIn
+) -> None:
+    differences = OutgoingLink.get().differences.replace("client_secret_basic", "detect")
+    OutgoingLink.update(differences=differences, found_authentication="client_secret_post").execute()
+    provider.answer(json_answer({"error": "invalid_request"}, 400))
+    ada.post(END["disconnect"])
+    assert OutgoingLink.get().found_authentication == "client_secret_post"
