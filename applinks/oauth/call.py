@@ -9,7 +9,6 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -113,18 +112,10 @@ class Call(HTTPAdapter):
         self._most = HEAD_BYTES + _READ_AHEAD
         self._ended = False
 
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:
+    def answer(self, request: requests.PreparedRequest) -> requests.Response:
         """The whole answer, read within the bounds. Raises OSError, which requests' own errors are as well."""
         try:
-            return self._read(super().send(request, stream=True, timeout=self.deadline.wait()))
+            return self._read(self.send(request, stream=True, timeout=self.deadline.wait()))
         except OSError:
             raise
         except (HTTPError, ValueError) as error:  # what the libraries let through of a message that is no HTTP

@@ -182,7 +182,7 @@ class Guard:
         call = Call(addresses, deadline, self._trust, self._resolved_proxy(deadline))
         with self._places.take(host, deadline):
             try:
-                response = call.send(request)
+                response = call.answer(request)
             except OSError as error:
                 raise _failure(host, call, error) from None
         if 300 <= response.status_code < 400:

@@ -140,7 +140,7 @@ def edit_fields(slug: str) -> ResponseReturnValue:
 def confirm_delete(slug: str) -> ResponseReturnValue:
     link = services().links.find(slug)
     outgoing = services().links.outgoing_or_none(slug)
-    connections = outgoing.connections if outgoing else []
+    connections = services().connections.of(link.id)
     return render_template("links/delete.html", link=link, outgoing=outgoing, connections=connections)
 
 

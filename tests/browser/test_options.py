@@ -81,6 +81,22 @@ def test_it_drops_no_stored_option_when_a_choice_is_taken_back(page: Page) -> No
         expect(page.locator("#scopes")).to_have_value("read write")
 
 
+def test_it_puts_a_draft_back_over_the_version_that_it_was_typed_over(page: Page) -> None:
+    fill(page, "Shared")
+    save(page, "Shared")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    page.get_by_label("Scopes").fill("mine")
+    page.reload()
+    expect(page.get_by_label("Scopes")).to_have_value("mine")
+    colleague = page.context.new_page()
+    colleague.goto(page.url)
+    colleague.get_by_label("Scopes").fill("theirs")
+    save(colleague, "Shared")
+    page.reload()
+    page.wait_for_function("document.querySelector('#scopes').value !== 'mine'")
+    expect(page.get_by_label("Scopes")).to_have_value("theirs")
+
+
 def test_it_leaves_a_public_client_behind_with_its_provider(page: Page) -> None:
     fill(page, "Not Google")
     page.get_by_label("Client authentication", exact=True).select_option("none")

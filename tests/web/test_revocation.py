@@ -87,6 +87,11 @@ def test_it_ends_here_when_nobody_can_wait(
     assert row is None or row.state == State.DISCONNECTED
 
 
+def test_it_names_what_is_deleted_where_this_release_knows_no_provider(connected: object, ada: Visitor) -> None:
+    OutgoingLink.update(provider="gone").execute()
+    assert "This connection and its tokens are deleted" in text_of(ada.get("/links/payroll/delete"))
+
+
 @pytest.mark.parametrize("how", END)
 def test_it_ends_here_what_this_release_knows_no_provider_for(connected: object, ada: Visitor, how: str) -> None:
     OutgoingLink.update(provider="gone").execute()
