@@ -16,12 +16,15 @@ _NAMES = {
     "APPLINKS_HOST",
     "APPLINKS_PORT",
     "APPLINKS_DATA_DIR",
+    "APPLINKS_DATABASE_URL",
+    "APPLINKS_DATABASE_URL_FILE",
     "APPLINKS_KEYS_FILE",
     "APPLINKS_ALLOWED_NETWORKS",
     "APPLINKS_TRUSTED_PROXIES",
     "APPLINKS_HTTPS_PROXY",
     "APPLINKS_HTTPS_PROXY_FILE",
     "APPLINKS_CA_FILE",
+    "APPLINKS_REFRESHER",
 }
 _DANGEROUS = (
     "OAUTHLIB_INSECURE_TRANSPORT",
@@ -36,17 +39,23 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the operator decided. `base_url` has no slash at its end; `https_proxy` is empty for none."""
+    """What the operator decided. `base_url` has no slash at its end.
+
+    `database_url` is empty for the SQLite file in the data folder, `https_proxy` for none. `refresher` says whether the
+    server refreshes by itself.
+    """
 
     base_url: str
     host: str
     port: int
     data_dir: Path
     keys_file: Path
+    database_url: str = field(default="", repr=False)
     allowed_networks: tuple[Network, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     https_proxy: str = field(default="", repr=False)
     ca_file: Path | None = None
+    refresher: bool = True
     demo: bool = False
 
     @property
@@ -66,6 +75,14 @@ class Settings:
     @property
     def database_file(self) -> Path:
         return self.data_dir / "applinks.sqlite3"
+
+    @property
+    def database_place(self) -> str:
+        """Which database, for people: never its password."""
+        if not self.database_url:
+            return str(self.database_file)
+        parts = urlsplit(self.database_url)
+        return f"{parts.path.lstrip('/')} on {parts.netloc.rpartition('@')[2] or 'this machine'}"
 
     @property
     def cookie_name(self) -> str:
@@ -93,10 +110,12 @@ def read_settings(environ: Mapping[str, str], *, demo: bool = False) -> Settings
         port=port,
         data_dir=data_dir,
         keys_file=Path(keys_file).absolute() if keys_file else data_dir / "keys",
+        database_url=_database_url(_secret("APPLINKS_DATABASE_URL", environ), demo=demo),
         allowed_networks=_networks("APPLINKS_ALLOWED_NETWORKS", environ),
         trusted_proxies=_networks("APPLINKS_TRUSTED_PROXIES", environ),
         https_proxy=_proxy(_secret("APPLINKS_HTTPS_PROXY", environ)),
         ca_file=Path(environ["APPLINKS_CA_FILE"]).absolute() if environ.get("APPLINKS_CA_FILE") else None,
+        refresher=_switch("APPLINKS_REFRESHER", environ),
         demo=demo,
     )
 
@@ -170,6 +189,30 @@ def _proxy(text: str) -> str:
     if not sound or not text.isascii() or not text.isprintable():
         raise StartRefusedError("APPLINKS_HTTPS_PROXY must look like http://proxy.example.com:3128.")
     return text
+
+
+def _database_url(text: str, *, demo: bool) -> str:
+    """A PostgreSQL database's URL, in which a password may stand: it is never repeated."""
+    if text and demo:
+        raise StartRefusedError("APPLINKS_DATABASE_URL is set, but the demo keeps an SQLite file of its own. Unset it.")
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme == "postgresql" and len(parts.path) > 1 and parts.port != 0 and text.isprintable()
+    except ValueError:
+        sound = False
+    if text and not sound:
+        raise StartRefusedError(
+            "APPLINKS_DATABASE_URL must look like postgresql://user:password@db.example.com/applinks; without it, "
+            "Applinks keeps an SQLite file in its data folder."
+        )
+    return text
+
+
+def _switch(name: str, environ: Mapping[str, str]) -> bool:
+    text = environ.get(name) or "on"
+    if text not in ("on", "off"):
+        raise StartRefusedError(f"{name} is {text!r}: it must be on or off.")
+    return text == "on"
 
 
 def _origin(text: str) -> str:

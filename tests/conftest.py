@@ -3,15 +3,18 @@
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 
 from applinks import create_app
 from applinks.crypto import hash_password, new_id
-from applinks.models import Administrator, database
+from applinks.models import TABLES, Administrator, database
 from applinks.settings import Settings, read_settings
 from applinks.wiring import Services
+from tests.postgresql import Server
 from tests.standin import StandIn
 from tests.visitor import Visitor
 
@@ -37,10 +40,68 @@ def clock() -> Clock:
     return Clock()
 
 
+# What is shown on both databases; the rest has nothing that they could do differently.
+ON_BOTH = ("services", "web", "refreshing")
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+_SERVER = pytest.StashKey[Server]()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what stores something on SQLite and on PostgreSQL."""
+    floor = metafunc.definition.path.parent.name
+    if "database_kind" in metafunc.fixturenames and floor in ON_BOTH:
+        alone = metafunc.definition.get_closest_marker("sqlite")
+        metafunc.parametrize("database_kind", [SQLITE] if alone else [SQLITE, POSTGRESQL])
+
+
+def _server(config: pytest.Config) -> Server:
+    """The one PostgreSQL of a run."""
+    if _SERVER not in config.stash:
+        config.stash[_SERVER] = Server.start()
+    return config.stash[_SERVER]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Every process of the tests has a database of its own."""
+    node.workerinput["postgresql"] = _server(node.config).make_database(f"test_{node.gateway.id}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if server := config.stash.get(_SERVER, None):
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_database(request: pytest.FixtureRequest) -> str:
+    """The URL of this process's PostgreSQL database."""
+    given = getattr(request.config, "workerinput", None)
+    return str(given["postgresql"]) if given else _server(request.config).make_database("test_main")
+
+
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
+def empty_postgresql(postgresql_database: str) -> str:
+    """The same, with nothing in it."""
+    with psycopg.connect(postgresql_database, autocommit=True) as connection:
+        connection.execute("SET lock_timeout = '5s'")  # a test that has left a transaction open fails here
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return postgresql_database
+
+
+@pytest.fixture
+def database_kind() -> str:
+    """Which database a test runs on: SQLite, unless it runs on both."""
+    return SQLITE
+
+
+@pytest.fixture
+def environ(tmp_path: Path, database_kind: str, request: pytest.FixtureRequest) -> dict[str, str]:
     """The environment that settings are read from; a test may add to it."""
-    return {"APPLINKS_DATA_DIR": str(tmp_path / "data")}
+    environ = {"APPLINKS_DATA_DIR": str(tmp_path / "data")}
+    if database_kind == POSTGRESQL:
+        environ["APPLINKS_DATABASE_URL"] = request.getfixturevalue("empty_postgresql")
+    return environ
 
 
 @pytest.fixture
@@ -52,6 +113,9 @@ def settings(environ: dict[str, str]) -> Settings:
 def app(settings: Settings, clock: Clock) -> Iterator[Flask]:
     app = create_app(settings, clock=clock)
     yield app
+    app.extensions["applinks"].refresher.stop()
+    for row in [repr(row) for table in TABLES for row in table.select().tuples()] if settings.database_url else []:
+        assert "CANARY" not in row, "a secret stands in a row"
     database.close()
     for file in settings.data_dir.glob("applinks.sqlite3*"):
         assert b"CANARY" not in file.read_bytes(), f"a secret stands in {file.name}"
@@ -60,6 +124,13 @@ def app(settings: Settings, clock: Clock) -> Iterator[Flask]:
 @pytest.fixture
 def services(app: Flask) -> Services:
     return app.extensions["applinks"]
+
+
+def refresh_due(services: Services) -> int:
+    """Have every connection refreshed whose time has come, and wait for that; returns how many were tried."""
+    due = services.refresher.begin_due()
+    services.refresher.finish()
+    return due
 
 
 @pytest.fixture(scope="session")

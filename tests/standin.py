@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, urlencode
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from applinks.models import database
+
 Answer = Callable[[Request], Response]
 
 
@@ -82,7 +84,10 @@ class StandIn:
                 dict(request.headers),
             )
         )
-        return self._respond(request)(environ, start_response)
+        try:
+            return self._respond(request)(environ, start_response)
+        finally:
+            database.close()  # what a test's answer looked up in this thread
 
     def _respond(self, request: Request) -> Response:
         if request.path == "/userinfo":

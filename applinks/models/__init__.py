@@ -2,10 +2,11 @@
 
 from applinks.models.administrators import Administrator, SetupCode, SignInSession
 from applinks.models.authorization import AuthorizationCode, IssuedToken
-from applinks.models.base import database, open_database
+from applinks.models.base import database, open_postgresql, open_sqlite
 from applinks.models.connections import AuthorizationFlow, Connection, Event, State, emptied
 from applinks.models.instance import Instance
 from applinks.models.links import INCOMING, OUTGOING, ApplicationLink, IncomingLink, OutgoingLink
+from applinks.models.operations import Heartbeat, Reserve
 
 TABLES = (
     Instance,
@@ -20,6 +21,8 @@ TABLES = (
     Event,
     AuthorizationCode,
     IssuedToken,
+    Heartbeat,
+    Reserve,
 )
 
 __all__ = [
@@ -32,14 +35,17 @@ __all__ = [
     "AuthorizationFlow",
     "Connection",
     "Event",
+    "Heartbeat",
     "IncomingLink",
     "Instance",
     "IssuedToken",
     "OutgoingLink",
+    "Reserve",
     "SetupCode",
     "SignInSession",
     "State",
     "database",
     "emptied",
-    "open_database",
+    "open_postgresql",
+    "open_sqlite",
 ]

@@ -1,18 +1,34 @@
-"""The database and what every table shares. Times are whole seconds since 1970, in UTC."""
+"""The database and what every table shares. Times are whole seconds since 1970, in UTC.
+
+Both databases behave alike: statements commit by themselves or in a transaction that begins as the only writer, and a
+commit that was answered survives a power cut.
+"""
 
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-from peewee import DatabaseProxy, Model, SqliteDatabase
+from peewee import DatabaseProxy, InterfaceError, Model, OperationalError, PostgresqlDatabase, SqliteDatabase
+
+BUSY_SECONDS = 5
 
 # Per connection, so they are given to every one that is opened. FULL: a commit survives a power cut.
 PRAGMAS = {
     "journal_mode": "wal",
     "synchronous": "full",
     "foreign_keys": 1,
-    "busy_timeout": 5000,
+    "busy_timeout": BUSY_SECONDS * 1000,
     "trusted_schema": 0,
     "secure_delete": 1,
 }
+# The same for PostgreSQL. A process that stands still in a transaction may not keep the others waiting for ever.
+SESSION = {
+    "synchronous_commit": "on",
+    "lock_timeout": f"{BUSY_SECONDS}s",
+    "idle_in_transaction_session_timeout": "10s",
+    "timezone": "UTC",
+}
+_WRITERS = 0x6170706C  # the number of the lock that writers of a PostgreSQL database hold
 
 database = DatabaseProxy()
 
@@ -23,9 +39,69 @@ class Table(Model):
         legacy_table_names = False
 
 
-def open_database(file: Path) -> None:
+class _Sqlite(SqliteDatabase):
+    def rollback(self) -> Any:
+        """A full disk ends a transaction by itself; another rollback would fail and hide that."""
+        return super().rollback() if self.connection().in_transaction else None  # type: ignore[no-untyped-call]
+
+
+class _Postgresql(PostgresqlDatabase):
+    """Connects anew when the server was restarted, wherever nothing can be done twice by that."""
+
+    def _connect(self) -> Any:
+        connection = super()._connect()  # type: ignore[misc]
+        for name, value in SESSION.items():
+            connection.execute(f"SET {name} = '{value}'")
+        return connection
+
+    def begin(self, isolation_level: str | None = None) -> None:
+        """One writer at a time, as SQLite has it: what a transaction reads stays as it is until its end."""
+        try:
+            super().begin(isolation_level)
+        except (OperationalError, InterfaceError):
+            self._connect_anew()
+            super().begin(isolation_level)
+        try:
+            super().execute_sql("SELECT pg_advisory_xact_lock(%s)", (_WRITERS,))  # type: ignore[no-untyped-call]
+        except BaseException:
+            self.rollback()
+            raise
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        try:
+            return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+        except (OperationalError, InterfaceError):
+            if self.in_transaction() or self.is_connection_usable() or not sql.startswith("SELECT"):
+                raise
+            self._connect_anew()
+            return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+
+    def _connect_anew(self) -> None:
+        self.close()
+        self.connect()
+
+
+def _bind(opened: SqliteDatabase | PostgresqlDatabase) -> None:
+    if database.obj is not None:
+        database.close()
+    database.initialize(opened)
+
+
+def open_sqlite(file: Path, *, read_only: bool = False) -> None:
     """Bind every table to an SQLite file; every transaction begins as a writer (BEGIN IMMEDIATE).
 
-    One connection a thread, opened with its pragmas when it is first needed.
+    One connection a thread, opened with its pragmas when it is first needed. `read_only` is for a file or a folder that
+    nobody can write to.
     """
-    database.initialize(SqliteDatabase(str(file), pragmas=PRAGMAS, lock_type="IMMEDIATE"))
+    if read_only:
+        journal = file.with_name(f"{file.name}-wal")
+        still = "" if journal.exists() and journal.stat().st_size else "&immutable=1"
+        pragmas = {name: value for name, value in PRAGMAS.items() if name != "journal_mode"}
+        _bind(_Sqlite(f"file:{quote(str(file))}?mode=ro{still}", uri=True, pragmas=pragmas))
+    else:
+        _bind(_Sqlite(str(file), pragmas=PRAGMAS, lock_type="IMMEDIATE"))
+
+
+def open_postgresql(url: str) -> None:
+    """Bind every table to a PostgreSQL database; one connection a thread, opened when it is first needed."""
+    _bind(_Postgresql(url, prefer_psycopg3=True, connect_timeout=BUSY_SECONDS, application_name="applinks"))

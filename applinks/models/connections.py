@@ -24,7 +24,8 @@ class State(StrEnum):
 class Connection(Table):
     """`generation` grows with every change of tokens. `next_attempt_at` is when the refresher acts, None for never.
 
-    `words` explain the state: the provider's own, or ours.
+    `words` explain the state: the provider's own, or ours. `intent_generation` is the generation whose refresh token was
+    sent without its outcome being known. `previous_refresh_token_enc` is kept until its successor has worked once.
     """
 
     link_id: str
@@ -38,12 +39,15 @@ class Connection(Table):
     scopes_granted = TextField(default="")
     access_token_enc = TextField(default="")
     refresh_token_enc = TextField(default="")
+    previous_refresh_token_enc = TextField(default="")
     expires_at = BigIntegerField(null=True)
     connected_at = BigIntegerField(null=True)
     refreshed_at = BigIntegerField(null=True)
     next_attempt_at = BigIntegerField(null=True, index=True)
     failures = IntegerField(default=0)
+    failed_since = BigIntegerField(null=True)
     generation = IntegerField(default=0)
+    intent_generation = IntegerField(null=True)
     lease_owner = TextField(default="")
     lease_until = BigIntegerField(default=0)
     created_at = BigIntegerField()
@@ -59,10 +63,13 @@ def emptied(words: str) -> dict[object, object]:
         Connection.words: words,
         Connection.access_token_enc: "",
         Connection.refresh_token_enc: "",
+        Connection.previous_refresh_token_enc: "",
         Connection.scopes_granted: "",
         Connection.expires_at: None,
         Connection.next_attempt_at: None,
         Connection.failures: 0,
+        Connection.failed_since: None,
+        Connection.intent_generation: None,
         Connection.lease_owner: "",
         Connection.lease_until: 0,
         Connection.generation: Connection.generation + 1,

@@ -1,6 +1,6 @@
 """One row that says which Applinks this database belongs to, and with which keys."""
 
-from peewee import IntegerField, TextField
+from peewee import BigIntegerField, IntegerField, TextField
 
 from applinks.models.base import Table
 
@@ -11,4 +11,4 @@ class Instance(Table):
     id = TextField(primary_key=True)
     schema = IntegerField()
     key_check = TextField()
-    created_at = IntegerField()
+    created_at = BigIntegerField()

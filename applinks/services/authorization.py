@@ -137,7 +137,7 @@ class _Validator(RequestValidator):  # type: ignore[misc]
         if in_header and (request.client_secret or request.client_id not in (None, in_header[0])):
             return False
         client_id, secret = in_header or (request.client_id or "", request.client_secret or "")
-        client = IncomingLink.get_or_none(IncomingLink.client_id == client_id)
+        client = _client(client_id)
         if client is None or not same(client.client_secret_digest, digest(secret)):
             return False
         request.client, request.client_id = client, client_id
@@ -147,7 +147,7 @@ class _Validator(RequestValidator):  # type: ignore[misc]
         return False
 
     def validate_client_id(self, client_id: str, request: Any, *args: Any, **kwargs: Any) -> bool:
-        request.client = IncomingLink.get_or_none(IncomingLink.client_id == client_id)
+        request.client = _client(client_id)
         return request.client is not None
 
     def validate_redirect_uri(self, client_id: str, redirect_uri: str, request: Any, *args: Any, **kwargs: Any) -> bool:
@@ -271,3 +271,9 @@ def _basic(header: str) -> tuple[str, str] | None:
 
 def _words(error: OAuth2Error) -> str:
     return str(error.description or error.error).rstrip(".") + "."
+
+
+def _client(client_id: str) -> IncomingLink | None:
+    if "\0" in client_id:
+        return None  # PostgreSQL can't even be asked for it
+    return IncomingLink.get_or_none(IncomingLink.client_id == client_id)

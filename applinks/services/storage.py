@@ -1,54 +1,103 @@
 """Start-up: the database and its keys, or one clear line why not. Nothing stored is touched when it refuses."""
 
+import fcntl
+import logging
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from peewee import DatabaseError
+from peewee import DatabaseError, ImproperlyConfigured, InterfaceError
 
 from applinks import crypto
 from applinks.errors import StartRefusedError
-from applinks.models import TABLES, Instance, database, open_database
+from applinks.models import TABLES, Instance, Reserve, database, open_postgresql, open_sqlite
 from applinks.services.migrations import SCHEMA, migrate
 from applinks.settings import Settings
 
+log = logging.getLogger(__name__)
+
 EXIT_KEYS = 3
 
+# SQLite's write-ahead log needs memory that all processes share: https://sqlite.org/wal.html
+_ELSEWHERE = frozenset(("nfs", "nfs4", "9p", "cifs", "smb3", "smbfs", "ceph", "fuse.sshfs"))
 
-def open_storage(settings: Settings) -> crypto.KeyRing:
+
+@dataclass(frozen=True)
+class Storage:
+    """An open database. `read_only`: nothing can be stored, so nothing may be refreshed."""
+
+    keys: crypto.KeyRing
+    read_only: bool
+
+
+def open_storage(settings: Settings) -> Storage:
     """Open the database, made on a first start together with its keys.
 
     Raises StartRefusedError: exit status 3 where keys are missing, wrong or readable by others, 2 for anything else.
     """
-    file = settings.database_file
+    place = settings.database_place
     _make_folder(settings.data_dir)
-    existed = file.exists() and file.stat().st_size > 0
-    if existed and not settings.keys_file.exists():
+    with _one_start_at_a_time(settings.data_dir):
+        try:
+            read_only = False if settings.database_url else _is_read_only(settings.database_file)
+            if settings.database_url:
+                open_postgresql(settings.database_url)
+                existed = database.table_exists("instance")
+            else:
+                _warn_of_network_folder(settings.data_dir)
+                open_sqlite(settings.database_file, read_only=read_only)
+                existed = settings.database_file.exists() and settings.database_file.stat().st_size > 0
+            keys = _keys(settings, place, existed=existed)
+            if not settings.database_url and not existed:
+                _write_private(settings.database_file, "")
+            if not existed:
+                _create_instance(keys)
+            _check_instance(place, settings.keys_file, keys)
+            if not read_only:
+                migrate()
+        except ImproperlyConfigured:
+            raise StartRefusedError(
+                "APPLINKS_DATABASE_URL needs psycopg. Run: pip install -r requirements-postgresql.txt"
+            ) from None
+        except (DatabaseError, InterfaceError) as error:
+            raise StartRefusedError(f"{place} can't be used as a database: {_in_one_line(error)}.") from None
+    return Storage(keys, read_only)
+
+
+def _keys(settings: Settings, place: str, *, existed: bool) -> crypto.KeyRing:
+    file = settings.keys_file
+    if existed and not file.exists():
         raise StartRefusedError(
-            f"{file} holds secrets, and their keys aren't in {settings.keys_file}. Put the keys back, or set "
-            "APPLINKS_KEYS_FILE to where they are.",
+            f"{place} holds secrets, and their keys aren't in {file}. Put the keys back, or set APPLINKS_KEYS_FILE to "
+            "where they are.",
             EXIT_KEYS,
         )
-    if not existed and settings.keys_file == settings.data_dir / "keys" and settings.keys_file.exists():
+    if not existed and file == settings.data_dir / "keys" and file.exists():
         raise StartRefusedError(
-            f"{settings.keys_file} is there but the database {file} is missing or empty. Restore a backup of it, or "
-            "move the keys away to begin anew."
+            f"{file} is there but the database {place} is missing or empty. Restore a backup of it, or move the keys "
+            "away to begin anew."
         )
-    if not existed and not settings.keys_file.exists():
-        _write_private(settings.keys_file, crypto.new_keys_text())
-    keys = _read_keys(settings.keys_file)
-    open_database(file)
+    if not existed and not file.exists():
+        _write_private(file, crypto.new_keys_text())
+    return _read_keys(file)
+
+
+@contextmanager
+def _one_start_at_a_time(folder: Path) -> Iterator[None]:
+    """Several processes may start at once; the first one makes what isn't there yet."""
     try:
-        if existed:
-            _check_instance(file, settings.keys_file, keys)
-            migrate()
-        else:
-            _write_private(file, "")
-            _create_instance(keys)
-    except DatabaseError as error:
-        raise StartRefusedError(f"{file} can't be used as a database: {error}.") from None
-    return keys
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StartRefusedError(f"The data folder {folder} can't be read: {error.strerror}.") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _make_folder(folder: Path) -> None:
@@ -56,6 +105,24 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StartRefusedError(f"The data folder {folder} can't be made: {error.strerror}.") from None
+
+
+def _is_read_only(file: Path) -> bool:
+    return file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+
+def _warn_of_network_folder(folder: Path) -> None:
+    """Where the system tells what is mounted."""
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError):
+        return
+    above = [(place, kind) for place, kind in mounts if folder.is_relative_to(place)]
+    kind = max(above, key=lambda mount: len(mount[0]), default=("", ""))[1]
+    if kind in _ELSEWHERE:
+        log.warning(
+            "%s is on %s, where SQLite's write-ahead log doesn't work. Use a local disk, or PostgreSQL.", folder, kind
+        )
 
 
 def _write_private(file: Path, text: str) -> None:
@@ -84,25 +151,33 @@ def _key_check_place(instance_id: str) -> crypto.Place:
     return crypto.Place("instance", instance_id, "key_check")
 
 
-def _check_instance(file: Path, keys_file: Path, keys: crypto.KeyRing) -> None:
+def _check_instance(place: str, keys_file: Path, keys: crypto.KeyRing) -> None:
     if not database.table_exists("instance"):
-        raise StartRefusedError(f"{file} is a database, but not one of Applinks.")
+        raise StartRefusedError(f"{place} is a database, but not one of Applinks.")
     instance = Instance.select().first()
     if instance is None:
-        raise StartRefusedError(f"{file} has lost its first row. Restore a backup of it.")
+        raise StartRefusedError(f"{place} has lost its first row. Restore a backup of it.")
     if instance.schema > SCHEMA:
-        raise StartRefusedError(f"{file} was written by a newer release (schema {instance.schema}, not {SCHEMA}).")
+        raise StartRefusedError(f"{place} was written by a newer release (schema {instance.schema}, not {SCHEMA}).")
     try:
         keys.open(instance.key_check, _key_check_place(instance.id))
     except crypto.UnreadableError:
         raise StartRefusedError(
-            f"The keys in {keys_file} aren't those of {file}: put back the ones that it was made with.", EXIT_KEYS
+            f"The keys in {keys_file} aren't those of {place}: put back the ones that it was made with.", EXIT_KEYS
         ) from None
 
 
 def _create_instance(keys: crypto.KeyRing) -> None:
+    """Make every table, unless another machine has just done so."""
     with database.atomic():
+        if database.table_exists("instance"):
+            return
         database.create_tables(TABLES)
         instance_id = crypto.new_id()
         check = keys.seal("applinks", _key_check_place(instance_id))
         Instance.create(id=instance_id, schema=SCHEMA, key_check=check, created_at=int(time.time()))
+        Reserve.create(id=1)
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")

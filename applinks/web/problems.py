@@ -3,10 +3,10 @@
 import logging
 from types import TracebackType
 
-from flask import Flask, make_response, render_template, request
+from flask import Flask, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
-from peewee import IntegrityError
+from peewee import DatabaseError, DataError, IntegrityError, InterfaceError
 from werkzeug.exceptions import HTTPException
 
 from applinks.crypto import new_id
@@ -21,6 +21,16 @@ _PLAIN = {
     405: ("This can't be done here", "The address exists, but not for this kind of request."),
     413: ("Too much was sent", "A form may hold 64 KiB at most."),
 }
+_DATABASE_SAYS = {
+    "locked": "Somebody else is writing to it for long.",
+    "full": "The disk is full.",
+    "readonly": "It can only be read.",
+    "read-only": "It can only be read.",
+    "disk I/O": "The disk can't be written to.",
+    "malformed": "A part of it is damaged: restore a backup.",
+    "unable to open": "Its file can't be opened.",
+}
+RETRY_SECONDS = 5
 
 
 def install(app: Flask) -> None:
@@ -52,6 +62,23 @@ def install(app: Flask) -> None:
             409, ConflictError.title, "What this is about was changed or deleted in the meantime. Look at it again."
         )
 
+    @app.errorhandler(DataError)
+    def unstorable(error: DataError) -> ResponseReturnValue:
+        return page(400, _PLAIN[400][0], "It holds a character or a number that can't be stored. Nothing was changed.")
+
+    @app.errorhandler(DatabaseError)
+    @app.errorhandler(InterfaceError)
+    def unusable(error: Exception) -> ResponseReturnValue:
+        """Locked, full, read-only or away: whatever it is, nothing was stored, and it may be over soon."""
+        log.error("The database can't be used at %s: %s", request.endpoint, type(error).__name__)
+        g.browser_session = None  # the page of an error asks nothing of the database
+        return page(
+            503,
+            "The database can't be used now",
+            f"{_why(error)} Nothing was changed. Try again in a moment.",
+            {"Retry-After": str(RETRY_SECONDS)},
+        )
+
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> ResponseReturnValue:
         number = new_id()[:8]
@@ -68,6 +95,12 @@ def page(status: int, title: str, message: str, headers: dict[str, str] | None =
     if by_htmx():
         response.headers.update({"HX-Retarget": "body", "HX-Reswap": "innerHTML"})
     return response
+
+
+def _why(error: Exception) -> str:
+    """What SQLite says, for people; PostgreSQL tells its operator, in its log."""
+    said = str(error)
+    return next((words for sign, words in _DATABASE_SAYS.items() if sign in said), "It doesn't answer as it should.")
 
 
 def _without_values(error: Exception) -> tuple[type[BaseException], BaseException, TracebackType | None]:

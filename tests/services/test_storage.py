@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from applinks.errors import StartRefusedError
-from applinks.models import AuthorizationFlow, Instance, OutgoingLink, database
+from applinks.models import Instance, Reserve, database, open_postgresql, open_sqlite
 from applinks.services.migrations import SCHEMA
 from applinks.services.storage import open_storage
 from applinks.settings import Settings
@@ -44,6 +44,7 @@ def mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
 
+@pytest.mark.sqlite
 def test_it_makes_database_and_keys_that_only_their_owner_reads(started: Settings) -> None:
     """A191"""
     assert mode(started.data_dir) == 0o700
@@ -95,12 +96,18 @@ def test_it_refuses_a_folder_in_place_of_the_keys(started: Settings) -> None:
 @pytest.mark.parametrize("how", ["missing", "empty"])
 def test_it_refuses_keys_whose_database_is_gone(started: Settings, how: str) -> None:
     """F20: an empty file opens fine, as a new and empty Applinks."""
-    started.database_file.unlink()
+    if started.database_url:
+        database.execute_sql("DROP SCHEMA public CASCADE")
+        database.execute_sql("CREATE SCHEMA public")
+        database.close()
+    else:
+        started.database_file.unlink()
     if how == "empty":
         started.database_file.touch()
     refused(started, 2, "Restore a backup")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\x00" + b"\x00" * 4096])
 def test_it_refuses_what_is_no_database(started: Settings, content: bytes) -> None:
     started.database_file.write_bytes(content)
@@ -112,7 +119,7 @@ def test_it_refuses_what_is_no_database(started: Settings, content: bytes) -> No
 def test_it_refuses_a_database_of_something_else(started: Settings) -> None:
     database.execute_sql("DROP TABLE instance")
     database.close()
-    refused(started, 2, "not one of Applinks")
+    refused(started, 2, "missing or empty" if started.database_url else "not one of Applinks")
 
 
 def test_it_refuses_a_newer_schema(started: Settings) -> None:
@@ -122,21 +129,65 @@ def test_it_refuses_a_newer_schema(started: Settings) -> None:
     refused(started, 2, "newer release")
 
 
-def test_it_brings_the_first_schema_up_to_date(started: Settings) -> None:
-    database.execute_sql("ALTER TABLE outgoing_link DROP COLUMN found_authentication")
-    database.execute_sql("ALTER TABLE authorization_flow DROP COLUMN pins")
-    for column in ("authorization_endpoint", "token_endpoint", "client_id"):
-        database.execute_sql(f"ALTER TABLE authorization_flow ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
-    Instance.update(schema=1).execute()
+def columns() -> dict[str, list[tuple[str, str, bool]]]:
+    """Every table with its columns: name, type, and whether it takes a null."""
+    return {
+        table: sorted((column.name, column.data_type.upper(), column.null) for column in database.get_columns(table))
+        for table in database.get_tables()
+    }
+
+
+def go_back_to(schema: int) -> None:
+    """Make the tables of an earlier release out of today's."""
+    if schema < 3:
+        for column in ("previous_refresh_token_enc", "failed_since", "intent_generation"):
+            database.execute_sql(f"ALTER TABLE connection DROP COLUMN {column}")
+        database.execute_sql("DROP TABLE heartbeat")
+        database.execute_sql("DROP TABLE reserve")
+    if schema < 2:
+        database.execute_sql("ALTER TABLE outgoing_link DROP COLUMN found_authentication")
+        database.execute_sql("ALTER TABLE authorization_flow DROP COLUMN pins")
+        for column in ("authorization_endpoint", "token_endpoint", "client_id"):
+            database.execute_sql(f"ALTER TABLE authorization_flow ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+    Instance.update(schema=schema).execute()
+
+
+@pytest.mark.parametrize("schema", range(1, SCHEMA))
+def test_it_brings_an_earlier_schema_up_to_date(started: Settings, schema: int) -> None:
+    """A193"""
+    made_new = columns()
+    go_back_to(schema)
+    assert columns() != made_new
     database.close()
     for _ in range(2):
         open_storage(started)
         assert Instance.get().schema == SCHEMA
-        assert not OutgoingLink.select().exists()
-        assert not AuthorizationFlow.select().exists()
+        assert columns() == made_new
+        assert Reserve.select().count() == 1
         database.close()
 
 
+def test_it_leaves_the_schema_as_it_was_where_a_migration_fails(started: Settings) -> None:
+    """A193: each is one transaction."""
+    go_back_to(2)
+    database.execute_sql("CREATE TABLE reserve (id INTEGER)")  # in the way of the last statement but one
+    before = columns()
+    database.close()
+    refused(started, 2, "can't be used as a database")
+    open_database(started)
+    assert columns() == before
+    assert Instance.get().schema == 2
+    database.close()
+
+
+def open_database(settings: Settings) -> None:
+    if settings.database_url:
+        open_postgresql(settings.database_url)
+    else:
+        open_sqlite(settings.database_file)
+
+
+@pytest.mark.sqlite
 def test_it_opens_every_connection_with_its_pragmas(started: Settings) -> None:
     """A192"""
     open_storage(started)

@@ -468,6 +468,7 @@ def test_it_takes_no_token_request_in_a_url(application: Application, query: str
     refused(response, "invalid_request")
 
 
+@pytest.mark.sqlite
 def test_it_refuses_a_heap_of_parameters_before_it_looks_anything_up(application: Application) -> None:
     body = "&".join(f"a{number}" for number in range(9000))
     with database.atomic("EXCLUSIVE"):  # whoever wants to write has to wait for this

@@ -342,6 +342,7 @@ class TestSettings:
         assert "<script>" not in response.text.replace("<script src", "")
 
 
+@pytest.mark.sqlite
 class TestTheDemosAddress:
     """The one change by GET: it signs its visitor in, once."""
 
