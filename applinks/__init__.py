@@ -13,9 +13,22 @@ from flask_wtf.csrf import CSRFProtect
 from applinks.oauth.client import prepare_libraries
 from applinks.oauth.guard import Guard
 from applinks.providers import CATALOGUE, Catalogue
+from applinks.services.schedule import PACE, Pace
 from applinks.services.storage import open_storage
 from applinks.settings import Settings, read_settings
-from applinks.web import address, authorization, connections, dance, gate, headers, links, problems, sign_in, words
+from applinks.web import (
+    address,
+    authorization,
+    connections,
+    dance,
+    gate,
+    headers,
+    health,
+    links,
+    problems,
+    sign_in,
+    words,
+)
 from applinks.web import settings as settings_pages
 from applinks.web.current import browser_session
 from applinks.wiring import build
@@ -29,21 +42,22 @@ def create_app(
     catalogue: Catalogue = CATALOGUE,
     clock: Callable[[], float] = time.time,
     guard: Guard | None = None,
+    pace: Pace = PACE,
 ) -> Flask:
     """Build the application: settings, database, services, pages. It starts nothing.
 
-    `guard` takes the place of the one that the settings ask for. Raises StartRefusedError.
+    `guard` takes the place of the one that the settings ask for, `pace` of the refresher's own. Raises StartRefusedError.
     """
     settings = settings or read_settings(os.environ)
     guard = guard or Guard.of(settings)
-    keys = open_storage(settings)
+    storage = open_storage(settings)
     prepare_libraries(loopback=settings.loopback)
 
     app = Flask(__name__, template_folder=str(_ROOT / "templates"), static_folder=str(_ROOT / "static"))
     app.url_map.merge_slashes = False  # else a redirect would repeat a code and a state
     app.session_interface = _SessionCookie()
     app.config.update(
-        SECRET_KEY=keys.derive("cookie"),
+        SECRET_KEY=storage.keys.derive("cookie"),
         SESSION_COOKIE_NAME=settings.cookie_name,
         SESSION_COOKIE_SECURE=settings.https,
         SESSION_COOKIE_HTTPONLY=True,
@@ -55,9 +69,9 @@ def create_app(
         MAX_FORM_PARTS=100,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions["applinks"] = build(settings, keys, catalogue, clock, guard)
+    app.extensions["applinks"] = build(settings, storage, catalogue, clock, guard, pace)
 
-    for page in (links, connections, dance, authorization, sign_in, settings_pages):
+    for page in (links, connections, dance, authorization, sign_in, settings_pages, health):
         app.register_blueprint(page.blueprint)
     address.install(app, settings)
     headers.install(app)
@@ -86,5 +100,9 @@ def _describe(app: Flask, settings: Settings) -> None:
         return url_for("static", filename=name, v=versions[name])
 
     app.jinja_env.globals.update(
-        asset=asset, asked_host=address.asked_host, browser_session=browser_session, settings=settings
+        asset=asset,
+        asked_host=address.asked_host,
+        browser_session=browser_session,
+        settings=settings,
+        health=health.report,
     )

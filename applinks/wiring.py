@@ -3,17 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from applinks.crypto import KeyRing
 from applinks.oauth.client import OAuthClient
 from applinks.oauth.guard import Guard
 from applinks.providers import Catalogue
 from applinks.services.authorization import Authorization
 from applinks.services.connections import Connections
 from applinks.services.dance import Dance
+from applinks.services.health import Health
+from applinks.services.inspection import Inspection
+from applinks.services.leases import Leases
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Links
+from applinks.services.owner import Owner
 from applinks.services.refresher import Refresher
+from applinks.services.renewal import Renewal
+from applinks.services.schedule import Pace
 from applinks.services.sign_in import SignIn
+from applinks.services.storage import Storage
+from applinks.services.tokens import Tokens
 from applinks.services.vault import Vault
 from applinks.settings import Settings
 
@@ -27,17 +34,24 @@ class Services:
     links: Links
     connections: Connections
     dance: Dance
+    renewal: Renewal
     refresher: Refresher
+    tokens: Tokens
+    health: Health
+    inspection: Inspection
     authorization: Authorization
     sign_in: SignIn
 
 
 def build(
-    settings: Settings, keys: KeyRing, catalogue: Catalogue, clock: Callable[[], float], guard: Guard
+    settings: Settings, storage: Storage, catalogue: Catalogue, clock: Callable[[], float], guard: Guard, pace: Pace
 ) -> Services:
-    vault, client = Vault(keys), OAuthClient(guard)
+    vault, client = Vault(storage.keys), OAuthClient(guard)
     link_client = LinkClient(vault, client)
     links = Links(vault, catalogue, settings.base_url, clock)
+    owner = Owner(settings.data_dir / "running")
+    leases = Leases(owner, clock, pace)
+    renewal = Renewal(links, vault, link_client, leases, clock, pace)
     return Services(
         settings=settings,
         clock=clock,
@@ -46,7 +60,11 @@ def build(
         links=links,
         connections=Connections(link_client, clock),
         dance=Dance(links, vault, client, link_client, clock),
-        refresher=Refresher(links, vault, link_client, clock),
-        authorization=Authorization(keys, clock),
+        renewal=renewal,
+        refresher=Refresher(links, renewal, leases, owner, clock, pace),
+        tokens=Tokens(vault, renewal, leases, clock, pace),
+        health=Health(renewal, clock, pace, read_only=storage.read_only),
+        inspection=Inspection(vault),
+        authorization=Authorization(storage.keys, clock),
         sign_in=SignIn(clock),
     )

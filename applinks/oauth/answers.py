@@ -77,11 +77,13 @@ class Away:
 class Nonsense:
     """An answer that can't be understood; `words` say in which way, never quoting it.
 
-    `unauthenticated` is true where the status alone says that the client wasn't recognised.
+    `unauthenticated` is true where the status alone says that the client wasn't recognised, `redirect` where it leads
+    elsewhere.
     """
 
     words: str
     unauthenticated: bool = field(default=False, compare=False)
+    redirect: bool = field(default=False, compare=False)
 
 
 TokenAnswer = Granted | Refused | Away | Nonsense
@@ -197,7 +199,7 @@ def _by_status(response: requests.Response) -> Away | Nonsense | None:
         return Away(f"The provider answered HTTP {status}.", _retry_after(response), answered=True)
     if 300 <= status < 400:
         words = f"The endpoint answered with a redirect (HTTP {status}), which is never followed."
-        return Nonsense(f"{words} Use the address that the documentation names.")
+        return Nonsense(f"{words} Use the address that the documentation names.", redirect=True)
     if status < 200:
         return Nonsense(f"The provider answered HTTP {status}, which is no answer.")
     return None

@@ -15,6 +15,9 @@ def record(link_id: str, what: str, *, at: int, label: str = "", words: str = ""
     Event.create(link=link_id, label=label, what=what, words=words, actor=actor, at=at)
 
 
-def recent(link_id: str, limit: int = 20) -> list[Event]:
-    """The newest lines of a link, newest first."""
-    return list(Event.select().where(Event.link == link_id).order_by(Event.at.desc(), Event.id.desc()).limit(limit))
+def recent(link_id: str, limit: int = 20, label: str | None = None) -> list[Event]:
+    """The newest lines of a link, or of one of its connections, newest first."""
+    about = Event.link == link_id
+    if label is not None:
+        about &= Event.label == label
+    return list(Event.select().where(about).order_by(Event.at.desc(), Event.id.desc()).limit(limit))

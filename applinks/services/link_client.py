@@ -77,6 +77,13 @@ class LinkClient:
             known=outgoing.profile.refresh_client_authentication is not None,
         )
 
+    def revoke_grant(self, outgoing: Outgoing, granted: Granted) -> None:
+        """End a grant that isn't stored anywhere, as far as the provider has a way to."""
+        if outgoing.profile.revocation_endpoint:
+            token, hint = granted.refresh_token or granted.access_token, "access_token"
+            hint = "refresh_token" if granted.refresh_token else hint
+            self._client.revoke(outgoing.profile, self._credentials(outgoing), token=token, hint=hint)
+
     def account(self, outgoing: Outgoing, granted: Granted) -> str:
         """The name of the account behind a grant, empty where the provider doesn't tell it."""
         return self._client.account(outgoing.profile, granted.access_token) or ""

@@ -1,197 +1,183 @@
-"""Keeps connections fresh: claims a row, asks the provider outside any transaction, stores over the same generation.
+"""The refresher: looks for connections whose time has come and has them refreshed, some at a time.
 
-Only what is final is final: a connection needs a person only after the provider itself has refused its refresh token.
+Any number of processes may run one, in a server or as a worker. A few lanes lead to each host, so that one that hangs
+delays no other; a process says in a row of its own that it lives.
 """
 
 import logging
+import os
+import platform
 import threading
+from collections import Counter, deque
 from collections.abc import Callable
-from enum import StrEnum
+from urllib.parse import urlsplit
 
-from peewee import Expression, OperationalError
+from peewee import DatabaseError, InterfaceError
 
-from applinks.crypto import UnreadableError, new_id
-from applinks.errors import AppError
-from applinks.models import Connection, State, database
-from applinks.oauth.answers import Away, Granted, Nonsense, Refused
-from applinks.oauth.client import AddressRefused, Answer
-from applinks.services import history
-from applinks.services.link_client import LinkClient
-from applinks.services.links import Links, Outgoing
-from applinks.services.vault import Vault
+from applinks.models import Connection, Heartbeat, database
+from applinks.services.leases import Leases
+from applinks.services.links import Links
+from applinks.services.owner import Owner
+from applinks.services.renewal import Renewal
+from applinks.services.schedule import Pace, is_from_the_future
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60
-STORE_TRIES = 7  # each waits as long as the database's busy_timeout, all of them less than the lease
-ROUND_SECONDS = 1.0
-ROUND_ROWS = 50
-LADDER = (2, 8, 30, 120, 600, 1800, 3600)
-SETTINGS_RETRY_SECONDS = 3600
-
-_RECONNECT = frozenset(("invalid_grant", "interaction_required", "login_required", "consent_required"))
-_SETTINGS = frozenset(
-    ("invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type", "invalid_request")
-)
-
-
-class Outcome(StrEnum):
-    """How a refresh ended; all of them are expected."""
-
-    REFRESHED = "refreshed"
-    NOTHING = "nothing to refresh with"
-    CLAIMED = "claimed by another"
-    OVERTAKEN = "overtaken by a change"
-    RETRYING = "retrying"
-    REFUSED = "refused"
+LANES_OF_ONE_HOST = 4
+LANES = 12
+LOOK_AT = 2_000
+FORGET_BEATS = 86_400
+STORE_SECONDS = 30.0
 
 
 class Refresher:
-    def __init__(self, links: Links, vault: Vault, link_client: LinkClient, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        links: Links,
+        renewal: Renewal,
+        leases: Leases,
+        owner: Owner,
+        clock: Callable[[], float],
+        pace: Pace,
+    ) -> None:
         self._links = links
-        self._vault = vault
-        self._link_client = link_client
+        self._renewal = renewal
+        self._leases = leases
+        self._owner = owner
         self._clock = clock
+        self._pace = pace
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()
+        self._waiting: dict[str, deque[str]] = {}
+        self._known: set[str] = set()
+        self._lanes: Counter[str] = Counter()
+        self._looked_at = 0
 
     def start(self) -> None:
-        """Refresh in a thread of this process until `stop`."""
+        """Refresh in threads of this process until `stop`."""
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish and store what is under way, then end the thread."""
+        """Begin nothing more; finish and store what is under way."""
         self._stop.set()
         if self._thread:
             self._thread.join()
+        self.finish()
+        if not self._renewal.finish(STORE_SECONDS):
+            log.critical("Applinks stops with a grant that couldn't be stored: its account must be connected again.")
+        self._owner.leave()
+
+    def finish(self) -> None:
+        """Wait until nothing is under way."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._lanes.total())
 
     def _run(self) -> None:
-        while not self._stop.wait(ROUND_SECONDS):
+        beats_in = 0.0
+        while True:
             try:
-                self.refresh_due()
+                if beats_in <= 0:
+                    self.beat()
+                    beats_in = self._pace.beat
+                self.begin_due()
+            except (DatabaseError, InterfaceError) as error:
+                log.error("Connections can't be refreshed now, the database doesn't allow it: %s.", error)
             except Exception:
-                log.exception("A round of refreshing failed; the next one follows.")
+                log.exception("Looking for what to refresh failed; the next look follows.")
+            beats_in -= self._pace.round
+            if self._stop.wait(self._pace.round):
+                break
+        try:
+            Heartbeat.delete().where(Heartbeat.process == self._owner.name).execute()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("That the refresher has stopped couldn't be stored: %s.", error)
         database.close()
 
-    def refresh_due(self) -> int:
-        """Refresh every connection whose time has come, one after another; returns how many were tried."""
+    def beat(self) -> None:
+        """Say that this process refreshes."""
         now = int(self._clock())
-        is_due = (Connection.next_attempt_at <= now) & (Connection.lease_until < now)
-        due = list(Connection.select().where(is_due).order_by(Connection.next_attempt_at).limit(ROUND_ROWS))
-        for connection in due:
-            if self._stop.is_set():
-                break
-            try:
-                self.refresh(connection)
-            except Exception:
-                # One poisoned connection never stops the rest; its lease keeps it from coming back at once.
-                log.exception("Refreshing connection %s failed.", connection.id)
+        place = f"{platform.node()}, process {os.getpid()}"
+        with database.atomic():
+            if Heartbeat.update(at=now).where(Heartbeat.process == self._owner.name).execute() != 1:
+                Heartbeat.delete().where(Heartbeat.at < now - FORGET_BEATS).execute()
+                Heartbeat.create(process=self._owner.name, place=place, at=now)
+
+    def begin_due(self) -> int:
+        """Begin to refresh every connection whose time has come; returns how many are new among them."""
+        due = self._due()
+        with self._changed:
+            for host, connection_id in due:
+                self._known.add(connection_id)
+                self._waiting.setdefault(host, deque()).append(connection_id)
+            self._open_lanes()
         return len(due)
 
-    def refresh(self, connection: Connection, actor: str = "") -> Outcome:
-        """Refresh one connection as it was read; whoever was quicker wins."""
-        owner, now = new_id(), int(self._clock())
-        over = connection.expires_at is not None and connection.expires_at <= now
-        without_account = bool(connection.access_token_enc) and self._links.without_account(connection.link_id)
-        renewable = connection.refresh_token_enc or without_account
-        if not (renewable or over):
-            return Outcome.NOTHING
-        # Read before the claim: an edit after this makes the claim, or the storing, come to nothing, so that a token
-        # never goes where the link has led to only since.
-        outgoing = self._links.outgoing_or_none_by_id(connection.link_id)
-        claim = Connection.update(lease_owner=owner, lease_until=now + LEASE_SECONDS)
-        if claim.where(_as_read(connection) & (Connection.lease_until < now)).execute() != 1:
-            return Outcome.CLAIMED
-        if not renewable:
-            return self._expired(connection, now)
-        if outgoing is None:
-            raise AppError("This release knows no provider of the kind that this link was made for.")
-        answer = self._ask(outgoing, connection)
-        if isinstance(answer, Granted):
-            return self._keep(outgoing, connection, answer, now, actor)
-        outcome = self._failed(connection, answer, now, actor)
-        self._links.retry_with_new_settings(outgoing)
-        return outcome
+    def _due(self) -> list[tuple[str, str]]:
+        """Host and ID of each connection that is due and isn't waiting here already."""
+        now = int(self._clock())
+        self._believe_the_clock(now)
+        is_due = Connection.next_attempt_at <= now
+        rows = Connection.select().where(is_due).order_by(Connection.next_attempt_at).limit(LOOK_AT)
+        free = [row for row in rows if row.id not in self._known and self._leases.may_be_taken(row)]
+        hosts = {link_id: self._host(link_id) for link_id in {row.link_id for row in free}}
+        return [(hosts[row.link_id], row.id) for row in free]
 
-    def _ask(self, outgoing: Outgoing, connection: Connection) -> Answer | UnreadableError:
+    def _believe_the_clock(self, now: int) -> None:
+        """After a clock has gone back, what was planned with the earlier one is due: far away it might be never."""
+        if not self._looked_at <= now < self._looked_at + self._pace.beat:
+            Connection.update(next_attempt_at=now).where(is_from_the_future(now)).execute()
+            self._looked_at = now
+
+    def _host(self, link_id: str) -> str:
+        outgoing = self._links.outgoing_or_none_by_id(link_id)
+        return urlsplit(outgoing.profile.token_endpoint).netloc if outgoing else ""
+
+    def _open_lanes(self) -> None:
+        """Where there is room, first for those that have the fewest lanes."""
+        for host in sorted(self._waiting, key=lambda host: self._lanes[host]):
+            missing = min(len(self._waiting[host]), LANES_OF_ONE_HOST - self._lanes[host], LANES - self._lanes.total())
+            for _ in range(missing):
+                self._lanes[host] += 1
+                threading.Thread(target=self._lane, args=(host,), name=f"refresh at {host}", daemon=True).start()
+
+    def _lane(self, host: str) -> None:
         try:
-            return self._link_client.renew(outgoing, connection)
-        except UnreadableError as error:
-            return error
+            while connection_id := self._next(host):
+                self._refresh(connection_id)
+        finally:
+            database.close()
+            with self._changed:
+                self._lanes -= Counter({host: 1})
+                self._open_lanes()
+                self._changed.notify_all()
 
-    def _keep(self, outgoing: Outgoing, connection: Connection, granted: Granted, sent_at: int, actor: str) -> Outcome:
-        """Store a grant, again and again while the database is locked: the provider may give it only once."""
-        for _ in range(STORE_TRIES - 1):
-            try:
-                return self._refreshed(outgoing, connection, granted, sent_at, actor)
-            except OperationalError as error:
-                log.warning("What connection %s was granted couldn't be stored yet: %s.", connection.id, error)
-        return self._refreshed(outgoing, connection, granted, sent_at, actor)
+    def _next(self, host: str) -> str:
+        """Whose turn it is, empty when a lane ends: there is nothing left, or another host has no lane at all."""
+        with self._changed:
+            if self._stop.is_set():
+                self._waiting.clear()
+            crowded = self._lanes.total() >= LANES and any(not self._lanes[other] for other in self._waiting)
+            queue = self._waiting.get(host)
+            if not queue or (crowded and self._lanes[host] > 1):
+                return ""
+            connection_id = queue.popleft()
+            if not queue:
+                del self._waiting[host]
+            return connection_id
 
-    def _refreshed(
-        self, outgoing: Outgoing, connection: Connection, granted: Granted, sent_at: int, actor: str
-    ) -> Outcome:
-        with database.atomic():
-            stored = self._vault.store(
-                connection, granted, sent_at=sent_at, without_account=outgoing.profile.without_account
-            )
-            if not stored:
-                return Outcome.OVERTAKEN
-            history.record(connection.link_id, "refreshed", at=sent_at, label=connection.label, actor=actor)
-        return Outcome.REFRESHED
-
-    def _expired(self, connection: Connection, now: int) -> Outcome:
-        words = "The token has expired, and the provider gave no refresh token to renew it with."
-        return self._settle(connection, State.RECONNECT_NEEDED, words, None, now, "")
-
-    def _failed(
-        self,
-        connection: Connection,
-        answer: Refused | Away | Nonsense | AddressRefused | UnreadableError,
-        now: int,
-        actor: str,
-    ) -> Outcome:
-        if isinstance(answer, UnreadableError):
-            words = "What is stored for this connection can't be opened with the keys that Applinks has."
-            return self._settle(connection, State.UNREADABLE, words, None, now, actor)
-        if isinstance(answer, AddressRefused):
-            return self._settle(
-                connection, State.CHECK_SETTINGS, answer.words, now + SETTINGS_RETRY_SECONDS, now, actor
-            )
-        if isinstance(answer, Refused) and answer.code in _RECONNECT | _SETTINGS:
-            words = f"{answer.code}: {answer.words}" if answer.words else answer.code
-            if answer.code in _RECONNECT:
-                return self._settle(connection, State.RECONNECT_NEEDED, words, None, now, actor)
-            return self._settle(connection, State.CHECK_SETTINGS, words, now + SETTINGS_RETRY_SECONDS, now, actor)
-        wait = LADDER[min(connection.failures, len(LADDER) - 1)]
-        if isinstance(answer, Away) and answer.retry_after is not None:
-            wait = max(wait, answer.retry_after)
-        words = f"{answer.code}: {answer.words}" if isinstance(answer, Refused) else answer.words
-        return self._settle(connection, State.RETRYING, words, now + wait, now, actor)
-
-    def _settle(
-        self, connection: Connection, state: State, words: str, next_attempt_at: int | None, now: int, actor: str
-    ) -> Outcome:
-        """Store a failure; tokens are kept whatever it was."""
-        settled = Connection.update(
-            state=state,
-            words=words,
-            next_attempt_at=next_attempt_at,
-            failures=connection.failures + 1,
-            lease_owner="",
-            lease_until=0,
-        ).where(_as_read(connection))
-        with database.atomic():
-            if settled.execute() != 1:
-                return Outcome.OVERTAKEN
-            if state != connection.state or words != connection.words or actor:
-                what = "refresh failed"
-                history.record(connection.link_id, what, at=now, label=connection.label, words=words, actor=actor)
-        return Outcome.RETRYING if state == State.RETRYING else Outcome.REFUSED
-
-
-def _as_read(connection: Connection) -> Expression:
-    """The row where nobody has stored tokens or a failure since it was read."""
-    same_tokens = Connection.generation == connection.generation
-    return (Connection.id == connection.id) & same_tokens & (Connection.failures == connection.failures)
+    def _refresh(self, connection_id: str) -> None:
+        """Refresh one, unless somebody has done so since it was found; its failure never stops the rest."""
+        try:
+            connection = Connection.get_or_none(Connection.id == connection_id)
+            if connection and connection.next_attempt_at is not None and connection.next_attempt_at <= self._clock():
+                self._renewal.renew(connection)
+        except (DatabaseError, InterfaceError) as error:
+            log.error("Connection %s isn't refreshed, since nothing can be stored: %s.", connection_id, error)
+        except Exception:
+            # What was under way is taken up again when the lease has ended.
+            log.exception("Refreshing connection %s failed.", connection_id)
+        finally:
+            with self._changed:
+                self._known.discard(connection_id)

@@ -3,6 +3,9 @@
 import threading
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
+
+from peewee import DatabaseError
 
 from applinks.crypto import NOBODYS_PASSWORD, digest, hash_password, new_id, new_token, password_matches
 from applinks.errors import InvalidFieldError, SpentError, ThrottledError
@@ -127,10 +130,13 @@ class SignIn:
         if found is None:
             return None
         if found.last_active_at <= now - IDLE_SECONDS or found.started_at <= now - SESSION_SECONDS:
-            found.delete_instance()
+            with suppress(DatabaseError):
+                found.delete_instance()
             return None
         if active and found.last_active_at <= now - TOUCH_SECONDS:
-            SignInSession.update(last_active_at=now).where(SignInSession.id_digest == found.id_digest).execute()
+            touched = SignInSession.update(last_active_at=now).where(SignInSession.id_digest == found.id_digest)
+            with suppress(DatabaseError):  # a database that can't be written to can still be looked at
+                touched.execute()
         return found
 
     def end_session(self, session: SignInSession) -> None:

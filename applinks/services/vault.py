@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
-from applinks.crypto import KeyRing, Place
+from applinks.crypto import KeyRing, Place, UnreadableError
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, State
 from applinks.oauth.answers import ASSUMED_LIFE, Granted
+from applinks.services.leases import Lease, holds
+from applinks.services.schedule import next_refresh
 
 
 class Vault:
@@ -31,26 +33,54 @@ class Vault:
     def access_token(self, connection: Connection) -> str:
         return self._keys.open(connection.access_token_enc, Place("connection", connection.id, "access_token"))
 
-    def store(self, connection: Connection, granted: Granted, *, sent_at: int, without_account: bool = False) -> bool:
+    def store(
+        self,
+        connection: Connection,
+        granted: Granted,
+        *,
+        sent_at: int,
+        without_account: bool = False,
+        lease: Lease | None = None,
+    ) -> bool:
         """Write what a provider granted over the generation that `connection` was read at.
 
         `sent_at` is when the request left, so that its latency never makes a token look younger. A grant
-        `without_account` is renewed by asking again: its refresh token, if any, isn't kept (RFC 6749 §4.4.3). Returns
-        False, with nothing written, where somebody else has written a newer generation meanwhile.
+        `without_account` is renewed by asking again: its refresh token, if any, isn't kept (RFC 6749 §4.4.3). With a
+        `lease` that has meanwhile gone to somebody else, whose refresh came to nothing so far, the grant is stored all the
+        same and tried at once. Returns False, with nothing written, where a newer generation is there.
         """
         granted = replace(granted, refresh_token=None) if without_account else granted
+        columns = self._columns(connection, granted, sent_at, without_account)
+        if lease:
+            replaced = granted.refresh_token and granted.refresh_token != self.refresh_token(connection)
+            columns[Connection.previous_refresh_token_enc] = connection.refresh_token_enc if replaced else ""
+            if Connection.update(columns).where(holds(lease, connection)).execute() == 1:
+                return True
+            columns[Connection.next_attempt_at] = sent_at
+        columns[Connection.previous_refresh_token_enc] = ""
+        same_row = (Connection.id == connection.id) & (Connection.generation == connection.generation)
+        return bool(Connection.update(columns).where(same_row).execute() == 1)
+
+    def _columns(
+        self, connection: Connection, granted: Granted, sent_at: int, without_account: bool
+    ) -> dict[object, object]:
         refreshable = bool(without_account or granted.refresh_token or connection.refresh_token_enc)
         life = ASSUMED_LIFE if granted.life is None and refreshable else granted.life
+        next_attempt_at = next_refresh(
+            sent_at, life, refreshable=refreshable, same_token=self._is_the_same(connection, granted)
+        )
+        untold = refreshable and not granted.life
         columns: dict[object, object] = {
             Connection.access_token_enc: self._seal(connection, "access_token", granted.access_token),
+            Connection.refresh_token_enc: connection.refresh_token_enc,  # the one that was sent
             Connection.expires_at: None if life is None else sent_at + life,
-            Connection.next_attempt_at: _next_attempt(sent_at, life, refreshable),
+            Connection.next_attempt_at: next_attempt_at,
             Connection.refreshed_at: sent_at,
             Connection.state: State.CONNECTED if refreshable or life is None else State.EXPIRING,
-            Connection.words: ""
-            if granted.life or not refreshable
-            else "The provider doesn't say how long its tokens live.",
+            Connection.words: "The provider doesn't say how long its tokens live." if untold else "",
             Connection.failures: 0,
+            Connection.failed_since: None,
+            Connection.intent_generation: None,
             Connection.lease_owner: "",
             Connection.lease_until: 0,
             Connection.generation: connection.generation + 1,
@@ -59,18 +89,14 @@ class Vault:
             columns[Connection.refresh_token_enc] = self._seal(connection, "refresh_token", granted.refresh_token)
         if granted.scope is not None:
             columns[Connection.scopes_granted] = granted.scope
-        same_row = (Connection.id == connection.id) & (Connection.generation == connection.generation)
-        return bool(Connection.update(columns).where(same_row).execute() == 1)
+        return columns
+
+    def _is_the_same(self, connection: Connection, granted: Granted) -> bool:
+        """Whether a provider has handed out the access token again that is stored already."""
+        try:
+            return bool(connection.access_token_enc) and self.access_token(connection) == granted.access_token
+        except UnreadableError:
+            return False
 
     def _seal(self, connection: Connection, field: str, token: str) -> str:
         return self._keys.seal(token, Place("connection", connection.id, field))
-
-
-def _next_attempt(sent_at: int, life: int | None, refreshable: bool) -> int | None:
-    """When the refresher acts next: before expiry by a margin, or at expiry where nothing can be refreshed."""
-    if life is None:
-        return None
-    if not refreshable:
-        return sent_at + life
-    margin = min(max(600, life // 5), life // 3)
-    return sent_at + life - margin

@@ -5,20 +5,24 @@ from flask.typing import ResponseReturnValue
 
 from applinks.errors import BusyError
 from applinks.models import Connection
+from applinks.services import history
 from applinks.services.connections import NOT_ASKED
 from applinks.services.links import Outgoing
-from applinks.services.refresher import Outcome
+from applinks.services.renewal import Outcome
 from applinks.web.current import actor, by_htmx, services
 from applinks.web.gate import unattended
 from applinks.web.waiting import a_place_to_wait
 
 blueprint = Blueprint("connections", __name__, url_prefix="/links/<slug>/connections/<label>")
 
+HISTORY_LINES = 100
 _SAID = {
     Outcome.REFRESHED: "The token was refreshed.",
     Outcome.NOTHING: "There is no refresh token here to refresh with.",
     Outcome.CLAIMED: "A refresh was under way already.",
     Outcome.OVERTAKEN: "The connection was changed meanwhile, so the refresh was not used.",
+    Outcome.UNSTORED: "The provider gave a new token, but the database can't be written to. Applinks keeps the token in memory "
+    "and stores it as soon as that is possible: don't stop it before.",
     Outcome.RETRYING: "The provider couldn't be asked. Applinks keeps trying.",
     Outcome.REFUSED: "The provider refused to refresh the token.",
 }
@@ -27,21 +31,22 @@ _SAID = {
 @blueprint.get("")
 @unattended
 def show(slug: str, label: str) -> ResponseReturnValue:
-    """The fragment that keeps itself up to date; for anybody else, the link's page."""
+    """One connection with its history; for htmx, the part that keeps itself up to date."""
     outgoing = services().links.outgoing(slug)
     connection = services().connections.find(outgoing.link.id, label)
-    if not by_htmx():
-        return redirect(url_for("links.show", slug=slug), 303)
-    return render_template("connections/_connection.html", outgoing=outgoing, connection=connection)
+    if by_htmx():
+        return render_template("connections/_connection.html", outgoing=outgoing, connection=connection)
+    events = history.recent(outgoing.link.id, HISTORY_LINES, label=label)
+    return render_template("connections/show.html", outgoing=outgoing, connection=connection, events=events)
 
 
 @blueprint.post("/refresh")
 def refresh(slug: str, label: str) -> ResponseReturnValue:
     connection = services().connections.find(services().links.find(slug).id, label)
     with a_place_to_wait():
-        outcome = services().refresher.refresh(connection, actor())
+        outcome = services().renewal.renew(connection, actor())
     flash(_SAID[outcome], "good" if outcome is Outcome.REFRESHED else "warn")
-    return redirect(url_for("links.show", slug=slug), 303)
+    return redirect(url_for("connections.show", slug=slug, label=label), 303)
 
 
 @blueprint.post("/disconnect")

@@ -111,7 +111,6 @@ def test_it_stores_a_refresh_however_often_it_is_told_to_stop(
 ) -> None:
     """A073: the provider has replaced the refresh token by then, and a second Ctrl-C would lose the new one."""
     process = start(running, folder, "demo")
-    provider.life = 3
     connect_slow_link(process, provider)
     answered = threading.Event()
 
@@ -123,6 +122,8 @@ def test_it_stores_a_refresh_however_often_it_is_told_to_stop(
         return raw_answer('{"access_token": "CANARY-b", "token_type": "Bearer", "expires_in": 60}')(request)
 
     provider.answer(hammer)
+    with closing(sqlite3.connect(folder / "applinks.sqlite3")) as stored, stored:
+        stored.execute("update connection set next_attempt_at = 0")
     assert process.wait() == 0
     assert answered.is_set()
     with closing(sqlite3.connect(folder / "applinks.sqlite3")) as stored:

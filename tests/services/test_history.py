@@ -7,7 +7,7 @@ import pytest
 from applinks.models import Connection
 from applinks.services import history
 from applinks.wiring import Services
-from tests.conftest import Clock
+from tests.conftest import Clock, refresh_due
 from tests.standin import StandIn
 from tests.visitor import Visitor, text_of
 
@@ -19,7 +19,7 @@ def test_it_counts_quiet_refreshing_in_one_line(
     connect()
     for _ in range(3):
         clock.advance(100)
-        services.refresher.refresh_due()
+        refresh_due(services)
     assert [event.what for event in history.recent(link_id)] == ["refreshed", "connected", "created"]
     assert "Refreshed default , 3 times" in text_of(ada.get("/links/payroll"))
 

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Request, Response
 from applinks.errors import ConflictError
 from applinks.models import Connection, OutgoingLink, State
 from applinks.oauth.registration import ClientRegistration
-from applinks.services.refresher import Outcome
+from applinks.services.renewal import Outcome
 from applinks.wiring import Services
 from tests.standin import StandIn, callback_path, json_answer
 from tests.visitor import Visitor, text_of
@@ -70,8 +70,8 @@ def test_it_shows_no_old_refresh_token_to_a_new_endpoint(
     connect()
     asked = len(provider.token_requests)
     meanwhile = Meanwhile(services.links, lambda: edit(token_endpoint=f"{elsewhere.base_url}/token"), before=before)
-    monkeypatch.setattr(services.refresher, "_links", meanwhile)
-    assert services.refresher.refresh(Connection.get()) == Outcome.CLAIMED
+    monkeypatch.setattr(services.renewal, "_links", meanwhile)
+    assert services.renewal.renew(Connection.get()) == Outcome.CLAIMED
     assert not elsewhere.asked
     assert len(provider.token_requests) == asked
 

@@ -8,17 +8,17 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from peewee import OperationalError
 from werkzeug.wrappers import Request, Response
 
 from applinks import create_app
 from applinks.crypto import new_id
 from applinks.models import Connection, OutgoingLink, State, database
-from applinks.services import refresher
-from applinks.services.refresher import LADDER, Outcome
+from applinks.services import renewal
+from applinks.services.renewal import Outcome
+from applinks.services.schedule import LADDER
 from applinks.settings import Settings
 from applinks.wiring import Services
-from tests.conftest import Clock
+from tests.conftest import Clock, refresh_due
 from tests.standin import Answer, StandIn, callback_path, json_answer, raw_answer
 from tests.visitor import Visitor
 
@@ -35,7 +35,7 @@ def due_in(services: Services, clock: Clock) -> int:
 
 @pytest.mark.parametrize(
     ("life", "margin"),
-    [(120, 40), (3600, 720), (7200, 1440), (900, 300), (1800, 600), (86_400, 17_280), (30, 10), (60, 20)],
+    [(120, 40), (3600, 720), (7200, 1440), (900, 300), (1800, 600), (86_400, 17_280), (60, 20), (45, 15)],
 )
 def test_it_refreshes_before_expiry_by_a_margin(
     connect: Connect, provider: StandIn, services: Services, clock: Clock, life: int, margin: int
@@ -45,10 +45,35 @@ def test_it_refreshes_before_expiry_by_a_margin(
     connect()
     assert due_in(services, clock) == life - margin
     clock.advance(life - margin - 1)
-    assert services.refresher.refresh_due() == 0
+    assert refresh_due(services) == 0
     clock.advance(1)
-    assert services.refresher.refresh_due() == 1
+    assert refresh_due(services) == 1
     assert due_in(services, clock) == life - margin
+
+
+def test_it_never_refreshes_twice_within_half_a_minute(
+    connect: Connect, provider: StandIn, services: Services, clock: Clock
+) -> None:
+    """A069"""
+    provider.life = 30
+    connect()
+    assert due_in(services, clock) == 30
+
+
+def test_it_asks_once_a_minute_where_the_same_token_comes_again(
+    connect: Connect, provider: StandIn, services: Services, clock: Clock
+) -> None:
+    """A069: a provider that keeps its tokens hands out the one that is about to expire."""
+    same = json_answer(
+        {"access_token": "CANARY-same", "token_type": "Bearer", "refresh_token": "CANARY-r", "expires_in": 40}
+    )
+    provider.answer(*[same] * 20)
+    connect()
+    before = len(provider.token_requests)
+    for _ in range(300):
+        clock.advance(1)
+        refresh_due(services)
+    assert 4 <= len(provider.token_requests) - before <= 5
 
 
 def test_it_assumes_an_hour_where_the_provider_says_nothing(
@@ -62,7 +87,7 @@ def test_it_assumes_an_hour_where_the_provider_says_nothing(
 def test_it_asks_as_the_provider_wants_it(connect: Connect, provider: StandIn, services: Services) -> None:
     """F12: the library sends no client authentication with a refresh by itself."""
     connect()
-    services.refresher.refresh(Connection.get())
+    services.renewal.renew(Connection.get())
     asked = provider.token_requests[-1]
     assert asked.headers["Authorization"].startswith("Basic ")
     assert asked.query == ""
@@ -83,12 +108,12 @@ def test_it_takes_trouble_for_passing(connect: Connect, provider: StandIn, servi
     connect()
     kept = Connection.get().refresh_token_enc
     provider.answer(answer)
-    assert services.refresher.refresh(Connection.get()) == Outcome.RETRYING
+    assert services.renewal.renew(Connection.get()) == Outcome.RETRYING
     connection = Connection.get()
     assert connection.state == State.RETRYING
     assert connection.words
     assert connection.refresh_token_enc == kept
-    assert services.refresher.refresh(connection) == Outcome.REFRESHED
+    assert services.renewal.renew(connection) == Outcome.REFRESHED
     assert Connection.get().state == State.CONNECTED
 
 
@@ -99,12 +124,12 @@ def test_it_asks_for_a_person_when_the_grant_is_refused(
     """A064"""
     connect()
     provider.answer(json_answer({"error": code, "error_description": "Gone."}, 400))
-    assert services.refresher.refresh(Connection.get()) == Outcome.REFUSED
+    assert services.renewal.renew(Connection.get()) == Outcome.REFUSED
     connection = Connection.get()
     assert connection.state == State.RECONNECT_NEEDED
     assert connection.words == f"{code}: Gone."
     clock.advance(86_400)
-    assert services.refresher.refresh_due() == 0
+    assert refresh_due(services) == 0
 
 
 @pytest.mark.parametrize("code", ["invalid_client", "unauthorized_client", "invalid_scope", "invalid_request"])
@@ -114,11 +139,11 @@ def test_it_asks_to_check_the_settings_when_they_are_refused(
     """A065: tokens are kept, and it works again without a new consent."""
     connect()
     provider.answer(json_answer({"error": code}, 401))
-    services.refresher.refresh(Connection.get())
+    services.renewal.renew(Connection.get())
     assert Connection.get().state == State.CHECK_SETTINGS
     assert due_in(services, clock) == 3600
     clock.advance(3600)
-    assert services.refresher.refresh_due() == 1
+    assert refresh_due(services) == 1
     assert Connection.get().state == State.CONNECTED
 
 
@@ -127,9 +152,9 @@ def test_it_tries_a_new_client_secret_at_once(
 ) -> None:
     connect()
     provider.answer(json_answer({"error": "invalid_client"}, 401))
-    services.refresher.refresh(Connection.get())
+    services.renewal.renew(Connection.get())
     ada.post("/links/payroll/edit", link_form | {"client_secret": "CANARY-fresh", "version": "1"})
-    assert services.refresher.refresh_due() == 1
+    assert refresh_due(services) == 1
     assert Connection.get().state == State.CONNECTED
 
 
@@ -140,13 +165,14 @@ def test_it_waits_longer_each_time(connect: Connect, provider: StandIn, services
     clock.advance(2880)
     before, waits, until = len(provider.token_requests), [], clock() + 86_400
     while clock() < until:
-        assert services.refresher.refresh_due() == 1
+        assert refresh_due(services) == 1
         waits.append(due_in(services, clock))
         clock.advance(waits[-1])
-    assert tuple(waits[: len(LADDER)]) == LADDER
+    assert all(0.8 * step - 1 < wait < 1.2 * step + 1 for step, wait in zip(LADDER, waits, strict=False))
+    assert len(set(waits[len(LADDER) :])) > 3  # spread, so that those who failed together don't come back together
     assert len(provider.token_requests) - before <= 40
     provider.answers.clear()
-    services.refresher.refresh_due()
+    refresh_due(services)
     assert Connection.get().state == State.CONNECTED
 
 
@@ -157,14 +183,14 @@ def test_it_waits_as_long_as_the_provider_says(
     """A066"""
     connect()
     provider.answer(raw_answer("", 429, Retry_After=retry_after))
-    services.refresher.refresh(Connection.get())
+    services.renewal.renew(Connection.get())
     assert due_in(services, clock) == wait
 
 
 def test_it_retries_when_nobody_listens(connect: Connect, provider: StandIn, services: Services) -> None:
     connect()
     provider.stop()
-    assert services.refresher.refresh(Connection.get()) == Outcome.RETRYING
+    assert services.renewal.renew(Connection.get()) == Outcome.RETRYING
     provider.start()
 
 
@@ -176,7 +202,7 @@ def test_it_never_asks_an_address_that_is_no_longer_allowed(
     outgoing = OutgoingLink.get()
     outgoing.differences = outgoing.differences.replace("http://127.0.0.1", "https://169.254.169.254")
     outgoing.save()
-    assert services.refresher.refresh(Connection.get()) == Outcome.REFUSED
+    assert services.renewal.renew(Connection.get()) == Outcome.REFUSED
     connection = Connection.get()
     assert connection.state == State.CHECK_SETTINGS
     assert "169.254.169.254" in connection.words
@@ -197,9 +223,9 @@ class TestWithoutARefreshToken:
         self, services: Services, clock: Clock, provider: StandIn
     ) -> None:
         clock.advance(599)
-        assert services.refresher.refresh_due() == 0
+        assert refresh_due(services) == 0
         clock.advance(1)
-        services.refresher.refresh_due()
+        refresh_due(services)
         assert Connection.get().state == State.RECONNECT_NEEDED
         assert len(provider.token_requests) == 1
 
@@ -210,7 +236,7 @@ def test_it_leaves_a_token_alone_that_never_expires(
     provider.answer(json_answer({"access_token": "CANARY-only", "token_type": "Bearer"}))
     connect()
     clock.advance(10 * 365 * 86_400)
-    assert services.refresher.refresh_due() == 0
+    assert refresh_due(services) == 0
     assert Connection.get().state == State.CONNECTED
 
 
@@ -218,14 +244,14 @@ def test_it_has_nothing_to_do_for_what_was_disconnected(connect: Connect, servic
     """*Refresh now* on a page that was opened before."""
     connect()
     ada.post("/links/payroll/connections/default/disconnect")
-    assert services.refresher.refresh(Connection.get()) == Outcome.NOTHING
+    assert services.renewal.renew(Connection.get()) == Outcome.NOTHING
     assert Connection.get().state == State.DISCONNECTED
 
 
 def test_it_does_not_bury_a_token_that_still_lives(connect: Connect, provider: StandIn, services: Services) -> None:
     provider.answer(json_answer({"access_token": "CANARY-only", "token_type": "Bearer", "expires_in": 600}))
     connect()
-    assert services.refresher.refresh(Connection.get()) == Outcome.NOTHING
+    assert services.renewal.renew(Connection.get()) == Outcome.NOTHING
     assert Connection.get().state == State.EXPIRING
 
 
@@ -234,9 +260,9 @@ def test_it_asks_no_more_after_a_final_word(connect: Connect, provider: StandIn,
     connect()
     as_read = Connection.get()
     provider.answer(json_answer({"error": "invalid_grant"}, 400))
-    services.refresher.refresh(Connection.get())
+    services.renewal.renew(Connection.get())
     provider.answer(AWAY)
-    assert services.refresher.refresh(as_read) == Outcome.CLAIMED
+    assert services.renewal.renew(as_read) == Outcome.CLAIMED
     assert Connection.get().state == State.RECONNECT_NEEDED
 
 
@@ -246,7 +272,7 @@ def test_it_says_which_address_is_no_longer_allowed_away_from_loopback(
     """F16: the library has a refusal of its own for plain http, which nobody may meet."""
     connect()
     moved = create_app(replace(settings, base_url="https://links.example.com"), clock=clock)
-    assert moved.extensions["applinks"].refresher.refresh(Connection.get()) == Outcome.REFUSED
+    assert moved.extensions["applinks"].renewal.renew(Connection.get()) == Outcome.REFUSED
     assert Connection.get().state == State.CHECK_SETTINGS
     assert "https://" in Connection.get().words
 
@@ -259,7 +285,7 @@ def test_it_asks_once_however_many_refresh_at_once(connect: Connect, provider: S
     def refresh(_: int) -> Outcome:
         try:
             together.wait()
-            return services.refresher.refresh(connection)
+            return services.renewal.renew(connection)
         finally:
             database.close()
 
@@ -287,8 +313,8 @@ def test_it_lets_a_new_consent_win(
     connect()
     late = json_answer(provider.grant() | {"access_token": "CANARY-late"})
     provider.answer(meanwhile(connect, late))
-    assert services.refresher.refresh(Connection.get()) == Outcome.OVERTAKEN
-    assert services.refresher.refresh(Connection.get()) == Outcome.REFRESHED
+    assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
+    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
 
 
 LATE = json_answer({"access_token": "CANARY-x", "token_type": "Bearer"})
@@ -302,7 +328,7 @@ def test_it_brings_nothing_back(
     """What was disconnected, removed or deleted during the request stays so."""
     connect()
     provider.answer(meanwhile(lambda: ada.post(f"/links/payroll/connections/default/{action}"), answer))
-    assert services.refresher.refresh(Connection.get()) == Outcome.OVERTAKEN
+    assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
     assert [row.state for row in Connection.select()] == ([State.DISCONNECTED] if action == "disconnect" else [])
 
 
@@ -311,7 +337,7 @@ def test_it_survives_the_deletion_of_the_link(
 ) -> None:
     connect()
     provider.answer(meanwhile(lambda: ada.post("/links/payroll/delete"), json_answer(provider.grant())))
-    assert services.refresher.refresh(Connection.get()) == Outcome.OVERTAKEN
+    assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
     assert not Connection.select().exists()
 
 
@@ -328,12 +354,12 @@ def test_it_lets_a_changed_address_win(
     connect()
     changed = link_form | {"token_endpoint": f"{provider.base_url}/other", "version": "1"}
     provider.answer(meanwhile(lambda: ada.post("/links/payroll/edit", changed), answer))
-    assert services.refresher.refresh(Connection.get()) == Outcome.OVERTAKEN
+    assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
     connection = Connection.get()
     assert connection.state == State.DISCONNECTED
     assert not connection.refresh_token_enc
     clock.advance(86_400)
-    assert services.refresher.refresh_due() == 0
+    assert refresh_due(services) == 0
 
 
 def test_it_tries_a_secret_at_once_that_came_while_the_old_one_was_refused(
@@ -343,9 +369,9 @@ def test_it_tries_a_secret_at_once_that_came_while_the_old_one_was_refused(
     fresh = link_form | {"client_secret": "CANARY-fresh", "version": "1"}
     refusal = json_answer({"error": "invalid_client"}, 401)
     provider.answer(meanwhile(lambda: ada.post("/links/payroll/edit", fresh), refusal))
-    assert services.refresher.refresh(Connection.get()) == Outcome.REFUSED
+    assert services.renewal.renew(Connection.get()) == Outcome.REFUSED
     assert due_in(services, clock) == 0
-    assert services.refresher.refresh_due() == 1
+    assert refresh_due(services) == 1
     assert Connection.get().state == State.CONNECTED
 
 
@@ -357,7 +383,7 @@ def test_it_retries_when_the_provider_hangs(
     release = threading.Event()
     monkeypatch.setattr(services.guard, "_seconds", 0.3)
     provider.answer(lambda request: Response(str(release.wait(10))))
-    assert services.refresher.refresh(Connection.get()) == Outcome.RETRYING
+    assert services.renewal.renew(Connection.get()) == Outcome.RETRYING
     release.set()
     connection = Connection.get()
     assert connection.words == "127.0.0.1 didn't answer in time."
@@ -372,9 +398,8 @@ def test_it_survives_what_nobody_thought_of(
     link_form: dict[str, str],
     link_id: str,
     clock: Clock,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A073: the rest is refreshed, and the poisoned one waits for its lease to end before its next turn."""
+    """A073: the rest is refreshed, and the one of a provider that this release doesn't know says so."""
     connect()
     other = new_id()
     ada.post(f"/links/new/outgoing/{other}", link_form | {"name": "Other"})
@@ -382,13 +407,36 @@ def test_it_survives_what_nobody_thought_of(
     ada.get(callback_path(other, provider.consent(url)))
     OutgoingLink.update(provider="gone").where(OutgoingLink.link == link_id).execute()
     clock.advance(3000)
-    assert services.refresher.refresh_due() == 2
-    assert "failed" in caplog.text
+    assert refresh_due(services) == 2
     refreshed = Connection.get(Connection.link == other)
     assert refreshed.refreshed_at == int(clock())
-    assert services.refresher.refresh_due() == 0
+    poisoned = Connection.get(Connection.link == link_id)
+    assert poisoned.state == State.CHECK_SETTINGS
+    assert "knows no provider" in poisoned.words
+    assert refresh_due(services) == 0
+    clock.advance(3600)
+    refresh_due(services)
+    assert Connection.get(Connection.link == link_id).failures == 2
+
+
+def test_it_survives_a_bug(
+    connect: Connect,
+    services: Services,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A073: it is logged, and tried again when the lease has ended."""
+    connect()
+    monkeypatch.setattr(services.renewal, "_ask", lambda *_: 1 / 0)
+    clock.advance(3000)
+    assert refresh_due(services) == 1
+    assert "ZeroDivisionError" in caplog.text
+    assert refresh_due(services) == 0
+    monkeypatch.undo()
     clock.advance(61)
-    assert services.refresher.refresh_due() == 1
+    assert refresh_due(services) == 1
+    assert Connection.get().state == State.CONNECTED
 
 
 def test_it_holds_no_transaction_while_it_waits(
@@ -398,7 +446,7 @@ def test_it_holds_no_transaction_while_it_waits(
     connect()
     answer = json_answer(provider.grant())
     provider.answer(meanwhile(lambda: ada.post("/settings/appearance", {"appearance": "dark"}), answer))
-    assert services.refresher.refresh(Connection.get()) == Outcome.REFRESHED
+    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
 
 
 def test_it_refreshes_the_rest_beside_a_poisoned_one(
@@ -411,7 +459,7 @@ def test_it_refreshes_the_rest_beside_a_poisoned_one(
     Connection.update(refresh_token_enc="1.garbage").where(Connection.label == "poisoned").execute()
     clock.advance(3000)
     provider.refresh_token = "CANARY-refresh-2"
-    assert services.refresher.refresh_due() == 2
+    assert refresh_due(services) == 2
     states = {row.label: row.state for row in Connection.select()}
     assert states == {"default": State.CONNECTED, "poisoned": State.UNREADABLE}
 
@@ -421,17 +469,21 @@ def test_it_keeps_what_it_cannot_read(connect: Connect, services: Services, prov
     connect()
     swapped = Connection.get().access_token_enc
     Connection.update(refresh_token_enc=swapped).execute()
-    assert services.refresher.refresh(Connection.get()) == Outcome.REFUSED
+    assert services.renewal.renew(Connection.get()) == Outcome.REFUSED
     connection = Connection.get()
     assert connection.state == State.UNREADABLE
     assert connection.refresh_token_enc == swapped
     assert len(provider.token_requests) == 1
 
 
+@pytest.mark.sqlite
 class TestWithALockedDatabase:
+    """Another program begins to write while the provider answers, and takes longer than anybody waits."""
+
     @pytest.fixture
-    def other(self, connect: Connect, provider: StandIn, settings: Settings) -> Iterator[sqlite3.Connection]:
-        """Another program, which begins to write while the provider answers."""
+    def other(
+        self, connect: Connect, provider: StandIn, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[sqlite3.Connection]:
         connect()
         database.execute_sql("PRAGMA busy_timeout = 10")
         with closing(sqlite3.connect(settings.database_file, isolation_level=None, check_same_thread=False)) as other:
@@ -447,16 +499,25 @@ class TestWithALockedDatabase:
         self, other: sqlite3.Connection, services: Services, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A073: the provider may have replaced the refresh token, and says the new one once."""
-        monkeypatch.setattr(refresher.log, "warning", lambda *_: other.execute("rollback"))
-        assert services.refresher.refresh(Connection.get()) == Outcome.REFRESHED
+        monkeypatch.setattr(renewal.log, "critical", lambda *_: other.execute("rollback"))
+        assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
         assert Connection.get().generation == 2
+        assert services.renewal.unstored == 0
 
-    def test_it_does_not_try_for_ever(self, other: sqlite3.Connection, services: Services) -> None:
-        with pytest.raises(OperationalError, match="locked"):
-            services.refresher.refresh(Connection.get())
-        other.execute("rollback")
+    def test_it_keeps_what_was_granted_in_memory_meanwhile(
+        self, other: sqlite3.Connection, services: Services, monkeypatch: pytest.MonkeyPatch, stranger: Visitor
+    ) -> None:
+        """C2: and says so, but hands nothing out that isn't stored."""
+        monkeypatch.setattr(renewal, "STORE_AT_ONCE_SECONDS", 0)
+        assert services.renewal.renew(Connection.get()) == Outcome.UNSTORED
+        assert services.renewal.unstored == 1
         assert Connection.get().generation == 1
-        assert services.refresher.refresh_due() == 0
+        health = stranger.get("/healthz")
+        assert health.status_code == 503
+        assert health.get_json()["unstored"] == 1
+        other.execute("rollback")
+        assert services.renewal.finish(10)
+        assert Connection.get().generation == 2
 
 
 def test_it_runs_in_a_thread_until_it_is_stopped(

@@ -6,7 +6,7 @@ import pytest
 
 from applinks.models import Connection, State
 from applinks.wiring import Services
-from tests.conftest import Clock
+from tests.conftest import Clock, refresh_due
 from tests.thirdparty.browser import come_back, press_connect, save_link
 from tests.thirdparty.third_party import CLIENTS, LIFE, LINK_ID, ThirdParty
 from tests.visitor import Visitor, text_of
@@ -85,7 +85,7 @@ def test_it_connects_at_once_with_client_credentials(
     first = stored("access_token")
     assert third.active(first)
     clock.advance(LIFE)
-    assert services.refresher.refresh_due() == 1
+    assert refresh_due(services) == 1
     connection = Connection.get()
     assert (connection.state, connection.expires_at) == (State.CONNECTED, int(clock()) + LIFE)
     second = stored("access_token")

@@ -6,7 +6,7 @@ import pytest
 
 from applinks.models import Connection, State
 from applinks.wiring import Services
-from tests.conftest import Clock
+from tests.conftest import Clock, refresh_due
 from tests.thirdparty.browser import come_back, press_connect, save_link
 from tests.thirdparty.third_party import LIFE, LINK_ID, ThirdParty
 from tests.visitor import Visitor, text_of
@@ -25,7 +25,7 @@ def test_it_keeps_refreshing(third: ThirdParty, services: Services, stored: Call
         used = stored("refresh_token")
         assert third.active(used)
         clock.advance(LIFE)
-        assert services.refresher.refresh_due() == 1
+        assert refresh_due(services) == 1
         connection = Connection.get()
         assert (connection.state, connection.refreshed_at) == (State.CONNECTED, int(clock()))
         assert connection.expires_at == int(clock()) + LIFE

@@ -6,9 +6,9 @@ import pytest
 
 from applinks.crypto import new_id
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, State
-from applinks.services.refresher import Outcome
+from applinks.services.renewal import Outcome
 from applinks.wiring import Services
-from tests.conftest import Clock
+from tests.conftest import Clock, refresh_due
 from tests.standin import StandIn, json_answer, raw_answer
 from tests.visitor import Visitor, text_of
 
@@ -52,7 +52,7 @@ def test_it_keeps_no_refresh_token_but_asks_again(
     assert Connection.get().refresh_token_enc == ""
     for _ in range(2):
         clock.advance(3600)
-        assert services.refresher.refresh_due() == 1
+        assert refresh_due(services) == 1
         assert Connection.get().refreshed_at == int(clock())
     assert [asked.form["grant_type"] for asked in provider.token_requests] == ["client_credentials"] * 3
 
@@ -102,9 +102,9 @@ def test_it_keeps_trying_when_the_provider_is_away(
 ) -> None:
     clock.advance(3600)
     provider.answer(raw_answer("", 503))
-    assert services.refresher.refresh(Connection.get()) == Outcome.RETRYING
+    assert services.renewal.renew(Connection.get()) == Outcome.RETRYING
     clock.advance(2)
-    assert services.refresher.refresh_due() == 1
+    assert refresh_due(services) == 1
     assert Connection.get().state == State.CONNECTED
 
 
@@ -112,7 +112,7 @@ def test_it_renews_nothing_once_it_is_disconnected(
     save: str, ada: Visitor, provider: StandIn, services: Services
 ) -> None:
     ada.post("/links/payroll/connections/default/disconnect")
-    assert services.refresher.refresh(Connection.get()) == Outcome.NOTHING
+    assert services.renewal.renew(Connection.get()) == Outcome.NOTHING
     assert len(provider.token_requests) == 1
 
 

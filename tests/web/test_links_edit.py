@@ -6,7 +6,7 @@ import pytest
 
 from applinks.models import ApplicationLink, AuthorizationFlow, Connection, Event, OutgoingLink
 from applinks.wiring import Services
-from tests.conftest import CLIENT_SECRET, Clock
+from tests.conftest import CLIENT_SECRET, Clock, refresh_due
 from tests.standin import StandIn
 from tests.visitor import Visitor, text_of
 
@@ -82,7 +82,7 @@ def test_it_never_sends_an_old_token_to_a_new_address(
     connect()
     assert edit(token_endpoint=f"{provider.base_url}/evil", client_secret="CANARY-new") == 303
     clock.advance(3600)
-    assert services.refresher.refresh_due() == 0
+    assert refresh_due(services) == 0
     assert not [asked for asked in provider.asked if asked.path == "/evil"]
 
 
@@ -135,7 +135,7 @@ def test_it_never_asks_a_new_address_when_the_secret_is_missing(
 ) -> None:
     connect()
     assert edit(token_endpoint=f"{provider.base_url}/evil") == 422
-    assert services.refresher.refresh(Connection.get()) == "refreshed"
+    assert services.renewal.renew(Connection.get()) == "refreshed"
     assert provider.asked[-1].path == "/token"
 
 

@@ -15,7 +15,7 @@ from applinks.crypto import new_id
 from applinks.models import Administrator, ApplicationLink, OutgoingLink, SignInSession, database
 from applinks.providers import CATALOGUE
 from applinks.settings import Settings
-from tests.conftest import CLIENT_SECRET, PASSWORD, Clock
+from tests.conftest import CLIENT_SECRET, PASSWORD, Clock, refresh_due
 from tests.standin import StandIn, callback_path
 from tests.visitor import Visitor, text_of
 
@@ -399,7 +399,7 @@ class TestPresetsDanced:
         assert "/common/authorize" in url
         ada.get(callback_path(path[-32:], provider.consent(url)))
         clock.advance(3000)
-        app.extensions["applinks"].refresher.refresh_due()
+        refresh_due(app.extensions["applinks"])
         assert provider.token_requests[1].form["scope"] == "openid offline_access"
 
 

@@ -1,0 +1,52 @@
+"""Whether Applinks does its work: the database answers, somebody refreshes, and what was granted is stored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from peewee import DatabaseError, InterfaceError
+
+from applinks.models import Connection, Heartbeat
+from applinks.services.renewal import Renewal
+from applinks.services.schedule import Pace
+
+BEATS = 3
+
+
+@dataclass(frozen=True)
+class Report:
+    """`seen_at` is when a refresher was last seen to, None for never. `places` are where one refreshes now."""
+
+    database: bool
+    seen_at: int | None
+    places: tuple[str, ...]
+    unstored: int
+    read_only: bool
+    anything_to_refresh: bool
+
+    @property
+    def refreshing(self) -> bool:
+        return bool(self.places)
+
+    @property
+    def well(self) -> bool:
+        return self.database and self.refreshing and not self.unstored and not self.read_only
+
+
+class Health:
+    def __init__(self, renewal: Renewal, clock: Callable[[], float], pace: Pace, *, read_only: bool) -> None:
+        self._renewal = renewal
+        self._clock = clock
+        self._pace = pace
+        self.read_only = read_only
+
+    def report(self) -> Report:
+        """Look once; a database that doesn't answer is part of the report."""
+        try:
+            beats = list(Heartbeat.select().order_by(Heartbeat.at.desc()))
+            anything = Connection.select().where(Connection.next_attempt_at.is_null(False)).exists()
+        except (DatabaseError, InterfaceError):
+            return Report(False, None, (), self._renewal.unstored, self.read_only, True)
+        now = self._clock()
+        alive = tuple(beat.place for beat in beats if abs(now - beat.at) <= BEATS * self._pace.beat)
+        seen_at = beats[0].at if beats else None
+        return Report(True, seen_at, alive, self._renewal.unstored, self.read_only, anything)

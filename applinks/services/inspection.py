@@ -1,0 +1,58 @@
+"""A look at everything stored, for the console: what works, what needs a person, and what happened to it."""
+
+from dataclasses import dataclass
+
+from peewee import SqliteDatabase
+
+from applinks.crypto import UnreadableError
+from applinks.models import ApplicationLink, Connection, Event, State, database
+from applinks.services import history
+from applinks.services.vault import Vault
+
+LINES = 5
+_NEEDS_A_PERSON = frozenset((State.UNREADABLE, State.CHECK_SETTINGS, State.RECONNECT_NEEDED))
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A connection as it is; `state` is unreadable where its secrets can't be opened, whatever its row says."""
+
+    link: ApplicationLink
+    connection: Connection
+    state: State
+    events: list[Event]
+
+    @property
+    def needs_a_person(self) -> bool:
+        return self.state in _NEEDS_A_PERSON
+
+
+class Inspection:
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def damage(self) -> str:
+        """What the database finds wrong with its own file, empty for nothing. PostgreSQL looks after that itself."""
+        if not isinstance(database.obj, SqliteDatabase):
+            return ""
+        found = [str(row[0]) for row in database.execute_sql("PRAGMA integrity_check(3)").fetchall()]
+        return "" if found == ["ok"] else "; ".join(found)
+
+    def connections(self) -> list[Inspected]:
+        """Every connection by link and label, with its newest events."""
+        links = {link.id: link for link in ApplicationLink.select()}
+        rows = sorted(Connection.select(), key=lambda row: (links[row.link_id].name_key, row.created_at, row.label))
+        return [
+            Inspected(links[row.link_id], row, self._state(row), history.recent(row.link_id, LINES, label=row.label))
+            for row in rows
+        ]
+
+    def _state(self, connection: Connection) -> State:
+        try:
+            if connection.access_token_enc:
+                self._vault.access_token(connection)
+            if connection.refresh_token_enc:
+                self._vault.refresh_token(connection)
+        except UnreadableError:
+            return State.UNREADABLE
+        return State(connection.state)

@@ -1,0 +1,112 @@
+"""Handing out: an access token that is valid now, refreshed first where it wouldn't live long enough."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from applinks.crypto import UnreadableError
+from applinks.errors import AppError
+from applinks.models import Connection, State
+from applinks.services.leases import Leases
+from applinks.services.renewal import Outcome, Renewal
+from applinks.services.schedule import SOONEST_SECONDS, Pace, is_fresh
+from applinks.services.vault import Vault
+
+LEAST_SECONDS = 60
+_FIRST_LOOK, _LONGEST_LOOK = 0.05, 0.5
+
+_MENDED_BY_PEOPLE = {
+    State.DISCONNECTED: "No account is connected here.",
+    State.RECONNECT_NEEDED: "The provider no longer accepts this grant: the account must be connected again.",
+    State.UNREADABLE: "What is stored for this connection can't be opened with the keys that Applinks has.",
+}
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """An access token as RFC 6749 §5.1 describes it. `expires_at` is in seconds since 1970, None where nobody knows."""
+
+    access_token: str
+    expires_at: int | None
+    scope: str
+
+    def __repr__(self) -> str:
+        return f"AccessToken(expires_at={self.expires_at!r}, scope={self.scope!r})"
+
+
+class NoTokenError(AppError):
+    """There is no valid token now. `state` says why; `retry_after`, in seconds, is 0 where a person must act."""
+
+    status = 503
+    title = "There is no valid token"
+
+    def __init__(self, message: str, state: State, retry_after: int = 0) -> None:
+        super().__init__(message)
+        self.state = state
+        self.retry_after = retry_after
+
+
+class Tokens:
+    def __init__(self, vault: Vault, renewal: Renewal, leases: Leases, clock: Callable[[], float], pace: Pace) -> None:
+        self._vault = vault
+        self._renewal = renewal
+        self._leases = leases
+        self._clock = clock
+        self._pace = pace
+
+    def valid(self, connection_id: str, seconds: int = LEAST_SECONDS) -> AccessToken:
+        """An access token that lives for so many seconds, or as long as the provider lets one live.
+
+        It refreshes only when the refresher might: a provider that is away isn't asked again by everybody who comes.
+        Where it can't be asked, a token that is valid still is handed out. Raises NoTokenError.
+        """
+        until, pause = time.monotonic() + self._pace.patience, _FIRST_LOOK
+        while True:
+            connection = Connection.get_or_none(Connection.id == connection_id)
+            if connection is None or connection.state in _MENDED_BY_PEOPLE:
+                state = State(connection.state) if connection else State.DISCONNECTED
+                raise NoTokenError(_MENDED_BY_PEOPLE[state], state)
+            if is_fresh(connection, int(self._clock()), seconds):
+                return self._opened(connection)
+            if not self._may_be_refreshed(connection):
+                return self._as_it_is(connection)
+            if self._leases.may_be_taken(connection):
+                outcome = self._renewal.renew(connection)
+                if outcome is Outcome.NOTHING:
+                    return self._as_it_is(connection)
+                if outcome is not Outcome.CLAIMED:
+                    seconds = 0  # newer than this there is none
+                    continue
+            elif time.monotonic() > until:
+                return self._as_it_is(connection)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK)
+
+    def _may_be_refreshed(self, connection: Connection) -> bool:
+        """Never twice within half a minute, and after a failure no sooner than the refresher would."""
+        now = int(self._clock())
+        if connection.lease_owner or connection.next_attempt_at is None:
+            return connection.next_attempt_at is not None
+        if connection.failures:
+            return bool(connection.next_attempt_at <= now)
+        return not 0 <= now - (connection.refreshed_at or 0) < SOONEST_SECONDS
+
+    def _as_it_is(self, connection: Connection) -> AccessToken:
+        """The token where it can't be refreshed now: valid still, if only for a moment."""
+        now = int(self._clock())
+        if is_fresh(connection, now, 0):
+            return self._opened(connection)
+        state = State(connection.state)
+        if state is State.CHECK_SETTINGS:
+            raise NoTokenError(f"The provider refuses the link's settings: {connection.words}", state)
+        wait = max(1, (connection.next_attempt_at or now) - now)
+        raise NoTokenError(
+            f"The token has expired, and there is no new one yet. {connection.words}".strip(), state, wait
+        )
+
+    def _opened(self, connection: Connection) -> AccessToken:
+        try:
+            token = self._vault.access_token(connection)
+        except UnreadableError:
+            raise NoTokenError(_MENDED_BY_PEOPLE[State.UNREADABLE], State.UNREADABLE) from None
+        return AccessToken(token, connection.expires_at, connection.scopes_granted)
