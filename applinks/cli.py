@@ -1,4 +1,10 @@
-"""The commands of `python app.py`: none serves, `demo` serves a seeded Applinks."""
+"""The commands of `python app.py`.
+
+serve    serves pages and refreshes tokens; this is what happens without a command
+demo     the same with a provider to try it on
+worker   refreshes tokens beside servers that run with APPLINKS_REFRESHER=off
+check    says how the database, the refresher and every connection are; exit status 1 where somebody must act
+"""
 
 import argparse
 import logging
@@ -6,7 +12,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TextIO, cast
 
 from flask import Flask
@@ -15,24 +22,29 @@ from waitress.server import create_server
 from applinks import create_app
 from applinks.errors import StartRefusedError
 from applinks.services import demo as seeds
+from applinks.services.inspection import Inspected
 from applinks.settings import Settings, read_settings
-from applinks.web.waiting import SERVER_THREADS
+from applinks.web.waiting import SERVER_THREADS, finish_waiting
+from applinks.web.words import state_words
 from applinks.wiring import Services
 
 # Pages refuse forms over 64 KiB in words; what is far over isn't even received.
 BODY_BYTES = 1024 * 1024
 
+STOP_SECONDS = 40.0
 _STOPPED_BY = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python app.py", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("serve", "demo"), default="serve")
+    parser = argparse.ArgumentParser(
+        prog="python app.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", nargs="?", choices=list(_COMMANDS), default="serve")
     command = parser.parse_args(arguments).command
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        return _serve(read_settings(os.environ, demo=command == "demo"))
+        return _COMMANDS[command](read_settings(os.environ, demo=command == "demo"))
     except StartRefusedError as error:
         _say(f"Applinks can't start. {error}", sys.stderr)
         return error.exit_status
@@ -46,13 +58,65 @@ def _serve(settings: Settings) -> int:
         seeds.seed(services.links, settings.base_url, int(time.time()))
     for number in _STOPPED_BY:
         signal.signal(number, _stop)
-    services.refresher.start()
+    if settings.refresher and not services.health.read_only:
+        services.refresher.start()
     try:
         _say(_welcome(services))
         server.run()
     finally:
+        # The server cuts off what takes longer than five seconds: what a provider is about to grant must be stored.
+        finish_waiting(STOP_SECONDS)
         services.refresher.stop()
     return 0
+
+
+def _work(settings: Settings) -> int:
+    """Refresh until told to stop."""
+    services = cast(Services, create_app(settings).extensions["applinks"])
+    if services.health.read_only:
+        raise StartRefusedError(f"{settings.database_place} can only be read, so nothing can be refreshed.")
+    for number in _STOPPED_BY:
+        signal.signal(number, _stop)
+    services.refresher.start()
+    try:
+        _say(f"Applinks refreshes the tokens of {settings.database_place}. Ctrl-C stops it.")
+        while True:
+            signal.pause()
+    finally:
+        services.refresher.stop()
+
+
+def _check(settings: Settings) -> int:
+    """Say how everything is; the exit status is 1 where somebody must act."""
+    services = cast(Services, create_app(settings).extensions["applinks"])
+    health, damage = services.health.report(), services.inspection.damage()
+    connections = services.inspection.connections()
+    _say(f"Database: {settings.database_place}, {damage or 'sound'}{', can only be read' if health.read_only else ''}")
+    seen = f", last seen {_moment(health.seen_at)}" if health.seen_at else ""
+    _say(f"Refresher: {', '.join(health.places) or 'stopped'}{seen}")
+    for found in connections:
+        _say(f"{found.link.slug} {found.connection.label}: {'; '.join(_facts(found))}")
+        for event in found.events:
+            times = f", {event.count} times" if event.count > 1 else ""
+            by = f" by {event.actor}" if event.actor else ""
+            _say(f"    {_moment(event.at)}  {event.what}{times}{by}{f': {event.words}' if event.words else ''}")
+    waiting = sum(found.needs_a_person for found in connections)
+    _say(f"{len(connections) - waiting} of {len(connections)} connections are well.")
+    stopped = health.anything_to_refresh and not health.refreshing
+    return 1 if damage or waiting or stopped or health.read_only else 0
+
+
+def _facts(found: Inspected) -> list[str]:
+    row, words = found.connection, state_words(found.state)
+    facts = [words.label, row.account, row.words if found.state == row.state else words.why]
+    facts += [
+        f"{what} {_moment(at)}" for what, at in (("expires", row.expires_at), ("refreshed", row.refreshed_at)) if at
+    ]
+    return [fact for fact in facts if fact]
+
+
+def _moment(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _listen(app: Flask, settings: Settings) -> Any:
@@ -96,3 +160,6 @@ def _welcome(services: Services) -> str:
 
 def _say(text: str, out: TextIO = sys.stdout) -> None:
     print(text, file=out, flush=True)
+
+
+_COMMANDS: dict[str, Callable[[Settings], int]] = {"serve": _serve, "demo": _serve, "worker": _work, "check": _check}

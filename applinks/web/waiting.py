@@ -4,6 +4,7 @@ A callback may ask our own token endpoint, so some threads must always be free t
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,3 +25,10 @@ def a_place_to_wait() -> Iterator[None]:
         yield
     finally:
         _places.release()
+
+
+def finish_waiting(seconds: float) -> None:
+    """Let nobody else begin to wait, and wait for those that do, for so many seconds."""
+    until = time.monotonic() + seconds
+    for _ in range(SERVER_THREADS // 2):
+        _places.acquire(timeout=max(until - time.monotonic(), 0))
