@@ -135,7 +135,10 @@ class Guard:
             except (OSError, UnicodeError):
                 answers.put(None)
 
-        Thread(target=look, name="name service", daemon=True).start()
+        try:
+            Thread(target=look, name="name service", daemon=True).start()
+        except RuntimeError:
+            raise CallFailedError("This machine can't start another thread now.") from None
         try:
             found = answers.get(timeout=max(seconds, 0))
         except Empty:

@@ -8,8 +8,10 @@ import logging
 import os
 import platform
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from peewee import DatabaseError, InterfaceError
@@ -53,6 +55,8 @@ class Refresher:
         self._known: set[str] = set()
         self._lanes: Counter[str] = Counter()
         self._looked_at = 0
+        self._troubled_until = 0.0
+        self._troubled = False
 
     def start(self) -> None:
         """Refresh in threads of this process until `stop`."""
@@ -75,24 +79,21 @@ class Refresher:
             self._changed.wait_for(lambda: not self._lanes.total())
 
     def _run(self) -> None:
-        beats_in = 0.0
+        beat_at = 0.0
         while True:
             try:
-                if beats_in <= 0:
+                if time.monotonic() >= beat_at:
                     self.beat()
-                    beats_in = self._pace.beat
+                    beat_at = time.monotonic() + self._pace.beat
                 self.begin_due()
             except (DatabaseError, InterfaceError) as error:
-                log.error("Connections can't be refreshed now, the database doesn't allow it: %s.", error)
+                self._wait_for_the_database(error)
             except Exception:
                 log.exception("Looking for what to refresh failed; the next look follows.")
-            beats_in -= self._pace.round
             if self._stop.wait(self._pace.round):
                 break
-        try:
+        with suppress(DatabaseError, InterfaceError):  # else it is known to have stopped in a minute
             Heartbeat.delete().where(Heartbeat.process == self._owner.name).execute()
-        except (DatabaseError, InterfaceError) as error:
-            log.warning("That the refresher has stopped couldn't be stored: %s.", error)
         database.close()
 
     def beat(self) -> None:
@@ -103,9 +104,14 @@ class Refresher:
             if Heartbeat.update(at=now).where(Heartbeat.process == self._owner.name).execute() != 1:
                 Heartbeat.delete().where(Heartbeat.at < now - FORGET_BEATS).execute()
                 Heartbeat.create(process=self._owner.name, place=place, at=now)
+        if self._troubled:
+            self._troubled = False
+            log.error("The database can be written to again: refreshing goes on.")
 
     def begin_due(self) -> int:
         """Begin to refresh every connection whose time has come; returns how many are new among them."""
+        if time.monotonic() < self._troubled_until:
+            return 0
         due = self._due()
         with self._changed:
             for host, connection_id in due:
@@ -139,8 +145,8 @@ class Refresher:
         for host in sorted(self._waiting, key=lambda host: self._lanes[host]):
             missing = min(len(self._waiting[host]), LANES_OF_ONE_HOST - self._lanes[host], LANES - self._lanes.total())
             for _ in range(missing):
-                self._lanes[host] += 1
                 threading.Thread(target=self._lane, args=(host,), name=f"refresh at {host}", daemon=True).start()
+                self._lanes[host] += 1
 
     def _lane(self, host: str) -> None:
         try:
@@ -174,10 +180,21 @@ class Refresher:
             if connection and connection.next_attempt_at is not None and connection.next_attempt_at <= self._clock():
                 self._renewal.renew(connection)
         except (DatabaseError, InterfaceError) as error:
-            log.error("Connection %s isn't refreshed, since nothing can be stored: %s.", connection_id, error)
+            self._wait_for_the_database(error)
         except Exception:
             # What was under way is taken up again when the lease has ended.
             log.exception("Refreshing connection %s failed.", connection_id)
         finally:
             with self._changed:
                 self._known.discard(connection_id)
+
+    def _wait_for_the_database(self, error: Exception) -> None:
+        """Where nothing can be stored, nobody is asked: what would be granted would be lost."""
+        with self._changed:
+            for queue in self._waiting.values():
+                self._known.difference_update(queue)
+            self._waiting.clear()
+            self._troubled_until = time.monotonic() + self._pace.again
+            if not self._troubled:
+                self._troubled = True
+                log.error("Nothing is refreshed, since the database can't be written to: %s.", error)

@@ -169,8 +169,9 @@ class Renewal:
                     error,
                 )
                 if time.monotonic() > until:
-                    threading.Thread(target=self._keep_on, args=(grant,), name="unstored grant", daemon=True).start()
-                    return Outcome.UNSTORED
+                    with suppress(RuntimeError):  # no thread to be had: then this one goes on
+                        threading.Thread(target=self._keep_on, args=(grant,), name="unstored", daemon=True).start()
+                        return Outcome.UNSTORED
                 time.sleep(self._pace.again)
             else:
                 self._is_stored()

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from peewee import DatabaseError, InterfaceError
+
 from applinks.crypto import UnreadableError
 from applinks.errors import AppError
 from applinks.models import Connection, State
@@ -37,11 +39,11 @@ class AccessToken:
 class NoTokenError(AppError):
     """There is no valid token now. `state` says why; `retry_after`, in seconds, is 0 where a person must act."""
 
-    status = 503
     title = "There is no valid token"
 
     def __init__(self, message: str, state: State, retry_after: int = 0) -> None:
         super().__init__(message)
+        self.status = 503 if retry_after else 409
         self.state = state
         self.retry_after = retry_after
 
@@ -71,8 +73,11 @@ class Tokens:
             if not self._may_be_refreshed(connection):
                 return self._as_it_is(connection)
             if self._leases.may_be_taken(connection):
-                outcome = self._renewal.renew(connection)
-                if outcome is Outcome.NOTHING:
+                try:
+                    outcome = self._renewal.renew(connection)
+                except (DatabaseError, InterfaceError):
+                    return self._as_it_is(connection)
+                if outcome in (Outcome.NOTHING, Outcome.UNSTORED):
                     return self._as_it_is(connection)
                 if outcome is not Outcome.CLAIMED:
                     seconds = 0  # newer than this there is none

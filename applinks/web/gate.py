@@ -32,7 +32,7 @@ def from_applications(view: View) -> View:
 
 
 def unattended(view: View) -> View:
-    """Mark a view that a timer asks for: such a request is no activity and keeps no session alive."""
+    """Mark a view that htmx asks for by a timer: such a request is no activity and keeps no session alive."""
     view.unattended = True  # type: ignore[attr-defined]
     return view
 
@@ -62,7 +62,7 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
             return None
         if elsewhere := _canonical_loopback():
             return redirect(elsewhere, 307)
-        _load_session(active=not getattr(view, "unattended", False))
+        _load_session(active=not (getattr(view, "unattended", False) and by_htmx()))
         if view:
             _check_origin()
         if view is None or getattr(view, "public", False) or browser_session():

@@ -29,6 +29,8 @@ PATHS = (
     "/links/new?direction=incoming",
     "/links/demo-provider",
     "/links/demo-provider/connect-another",
+    "/links/demo-provider/connections/default",
+    f"/links/demo-provider/connections/check-settings-{'w' * 40}",
     "/links/demo-provider/connections/default/remove",
     "/links/demo-provider/delete",
     "/links/demo-provider/edit",
@@ -47,8 +49,8 @@ PATHS = (
 )
 ADD_CONNECTION = """INSERT INTO connection
     (id, link_id, label, state, words, account, scopes_asked, scopes_granted, access_token_enc, refresh_token_enc,
-     expires_at, refreshed_at, failures, generation, lease_owner, lease_until, created_at)
-    SELECT ?, link_id, ?, ?, ?, ?, ?, ?, '', '', expires_at, refreshed_at, 0, 0, '', 0, created_at
+     previous_refresh_token_enc, expires_at, refreshed_at, failures, generation, lease_owner, lease_until, created_at)
+    SELECT ?, link_id, ?, ?, ?, ?, ?, ?, '', '', '', expires_at, refreshed_at, 0, 0, '', 0, created_at
     FROM connection WHERE label = 'default'"""
 
 

@@ -1,0 +1,153 @@
+"""One refresh: what is stored before the provider sees a token, and what becomes of the token before it."""
+
+from collections.abc import Callable
+
+import pytest
+from werkzeug.wrappers import Request, Response
+
+from applinks.models import Connection, Event, State
+from applinks.services.renewal import Outcome
+from applinks.wiring import Services
+from tests.conftest import Clock, refresh_due
+from tests.standin import StandIn, json_answer, raw_answer
+
+Connect = Callable[..., None]
+REFUSED = json_answer({"error": "invalid_grant"}, 400)
+
+
+def sent(provider: StandIn) -> list[str]:
+    return [asked.form.get("refresh_token", "") for asked in provider.token_requests]
+
+
+def test_it_stores_what_it_is_about_to_do_before_the_provider_sees_it(
+    connect: Connect, provider: StandIn, services: Services
+) -> None:
+    """C2"""
+    connect()
+    seen = []
+
+    def look(request: Request) -> Response:
+        row = Connection.get()
+        seen.append((row.intent_generation, row.generation, bool(row.lease_owner)))
+        return json_answer(provider.grant())(request)
+
+    provider.answer(look)
+    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
+    assert seen == [(1, 1, True)]
+    row = Connection.get()
+    assert (row.intent_generation, row.generation, row.lease_owner) == (None, 2, "")
+
+
+def test_it_keeps_the_previous_refresh_token_until_its_successor_has_worked(
+    connect: Connect, services: Services, provider: StandIn
+) -> None:
+    """A072"""
+    connect()
+    first = Connection.get().refresh_token_enc
+    services.renewal.renew(Connection.get())
+    assert Connection.get().previous_refresh_token_enc == first
+    second = Connection.get().refresh_token_enc
+    services.renewal.renew(Connection.get())
+    assert Connection.get().previous_refresh_token_enc == second
+    provider.answer(json_answer({"access_token": "CANARY-a", "token_type": "Bearer", "expires_in": 60}))
+    services.renewal.renew(Connection.get())
+    assert Connection.get().previous_refresh_token_enc == ""
+
+
+def test_it_keeps_no_token_as_its_own_predecessor(connect: Connect, services: Services, provider: StandIn) -> None:
+    connect()
+    provider.answer(json_answer(provider.grant() | {"refresh_token": sent_at_first(services)}))
+    services.renewal.renew(Connection.get())
+    assert Connection.get().previous_refresh_token_enc == ""
+
+
+def sent_at_first(services: Services) -> str:
+    return services.renewal._vault.refresh_token(Connection.get())
+
+
+def test_it_tries_the_previous_token_where_the_provider_never_knew_its_successor(
+    connect: Connect, services: Services, provider: StandIn
+) -> None:
+    """I4: a provider that was restored from a backup, say."""
+    connect()
+    known = provider.refresh_token
+    services.renewal.renew(Connection.get())
+    lost, provider.refresh_token = provider.refresh_token, known
+    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
+    assert sent(provider)[-2:] == [lost, known]
+    assert Connection.get().state == State.CONNECTED
+    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
+
+
+def test_it_tries_the_previous_token_once(connect: Connect, services: Services, provider: StandIn) -> None:
+    """I4, I5"""
+    connect()
+    services.renewal.renew(Connection.get())
+    before = len(provider.token_requests)
+    provider.answer(REFUSED, raw_answer("", 503))
+    assert services.renewal.renew(Connection.get()) == Outcome.REFUSED
+    connection = Connection.get()
+    assert connection.state == State.RECONNECT_NEEDED
+    assert connection.words == "invalid_grant"
+    assert len(provider.token_requests) == before + 2
+    assert refresh_due(services) == 0
+
+
+def test_it_sends_no_token_twice_to_a_provider_that_may_have_replaced_it(
+    connect: Connect, services: Services, provider: StandIn, clock: Clock
+) -> None:
+    """C2: after an interruption the same token is tried once more, and no older one."""
+    connect()
+    services.renewal.renew(Connection.get())
+    provider.answer(lambda request: Response("{", content_type="application/json"), REFUSED)
+    assert services.renewal.renew(Connection.get()) == Outcome.RETRYING
+    clock.advance(4)
+    before = len(provider.token_requests)
+    assert refresh_due(services) == 1
+    assert len(provider.token_requests) == before + 1
+    connection = Connection.get()
+    assert connection.state == State.RECONNECT_NEEDED
+    assert "may have been lost on its way" in connection.words
+
+
+def test_it_does_not_ask_when_it_has_stood_still_for_too_long(
+    connect: Connect, services: Services, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A061: somebody else may have the lease by then."""
+    connect()
+    before = len(provider.token_requests)
+    monkeypatch.setattr("applinks.services.leases.Lease.is_young", lambda *_: False)
+    assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
+    assert len(provider.token_requests) == before
+
+
+@pytest.mark.parametrize("owner", ["0" * 64, "", "../keys"])
+def test_it_waits_for_the_lease_of_somebody_it_does_not_know(
+    connect: Connect, services: Services, provider: StandIn, clock: Clock, owner: str
+) -> None:
+    """A057: another machine, say."""
+    connect()
+    Connection.update(lease_owner=owner or "another", lease_until=clock() + 30, next_attempt_at=0).execute()
+    assert refresh_due(services) == 0
+    assert services.renewal.renew(Connection.get()) == Outcome.CLAIMED
+    clock.advance(31)
+    assert refresh_due(services) == 1
+    assert Connection.get().generation == 2
+
+
+def test_it_believes_no_lease_from_the_future(connect: Connect, services: Services, clock: Clock) -> None:
+    """C5: the clock has gone back since it was taken."""
+    connect()
+    Connection.update(lease_owner="0" * 64, lease_until=clock() + 3600, next_attempt_at=0).execute()
+    assert refresh_due(services) == 1
+    assert Connection.get().generation == 2
+
+
+def test_it_writes_down_every_try(connect: Connect, services: Services, provider: StandIn, clock: Clock) -> None:
+    connect()
+    provider.answer(*[raw_answer("", 503)] * 3)
+    for _ in range(4):
+        Connection.update(next_attempt_at=0).execute()
+        refresh_due(services)
+    lines = [(event.what, event.count) for event in Event.select().where(Event.label == "default").order_by(Event.id)]
+    assert lines == [("connected", 1), ("refresh failed", 1), ("retry failed", 2), ("refreshed", 1)]
