@@ -1,6 +1,6 @@
 """The connections of an outgoing link: look, refresh, disconnect, remove."""
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from applinks.errors import BusyError
@@ -35,9 +35,9 @@ def show(slug: str, label: str) -> ResponseReturnValue:
     outgoing = services().links.outgoing(slug)
     connection = services().connections.find(outgoing.link.id, label)
     if by_htmx():
-        return render_template("connections/_connection.html", outgoing=outgoing, connection=connection)
+        return render_template("connections/_connection.html", outgoing=outgoing, connection=connection, alone=_alone())
     events = history.recent(outgoing.link.id, HISTORY_LINES, label=label)
-    return render_template("connections/show.html", outgoing=outgoing, connection=connection, events=events)
+    return render_template("connections/show.html", outgoing=outgoing, connection=connection, events=events, alone=True)
 
 
 @blueprint.post("/refresh")
@@ -46,7 +46,8 @@ def refresh(slug: str, label: str) -> ResponseReturnValue:
     with a_place_to_wait():
         outcome = services().renewal.renew(connection, actor())
     flash(_SAID[outcome], "good" if outcome is Outcome.REFRESHED else "warn")
-    return redirect(url_for("connections.show", slug=slug, label=label), 303)
+    here = url_for("connections.show", slug=slug, label=label) if _alone() else url_for("links.show", slug=slug)
+    return redirect(here, 303)
 
 
 @blueprint.post("/disconnect")
@@ -76,6 +77,11 @@ def remove(slug: str, label: str) -> ResponseReturnValue:
     if outgoing:
         tell_provider(outgoing, [ended])
     return redirect(url_for("links.show", slug=slug), 303)
+
+
+def _alone() -> bool:
+    """Whether a connection was looked at on its own page, not on its link's."""
+    return "alone" in request.args
 
 
 def tell_provider(outgoing: Outgoing, ended: list[Connection]) -> None:
