@@ -157,7 +157,7 @@ def test_it_gives_the_fragment_to_htmx_only(ada: Visitor, connect: Callable[...,
     connect()
     page = text_of(ada.get(CONNECTION))
     assert "History" in page
-    assert "Connected default by ada" in page
+    assert "Connected by ada" in page
 
 
 def test_it_keeps_no_session_alive_by_polling(ada: Visitor, connect: Callable[..., None], clock: Clock) -> None:
