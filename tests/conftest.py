@@ -40,16 +40,25 @@ def clock() -> Clock:
     return Clock()
 
 
-# What is shown on both databases; the rest has nothing that they could do differently.
-ON_BOTH = ("services", "web", "refreshing")
+# What is shown on both databases: everything that stores and refreshes, and the pages of what is stored. The other pages,
+# whose statements are among those, run on both in the long form alone.
+ON_BOTH = {"services", "refreshing", "test_authorization_server", "test_client_credentials", "test_connections"}
+ON_BOTH |= {"test_dance", "test_health", "test_links_edit", "test_revocation", "test_waiting"}
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _SERVER = pytest.StashKey[Server]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-on-both", action="store_true", help="run the tests of every page on both databases")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what stores something on SQLite and on PostgreSQL."""
-    floor = metafunc.definition.path.parent.name
-    if "database_kind" in metafunc.fixturenames and floor in ON_BOTH:
+    if "database_kind" not in metafunc.fixturenames:
+        return
+    path = metafunc.definition.path
+    widened = metafunc.config.getoption("--all-on-both") and path.parent.name == "web"
+    if widened or ON_BOTH & {path.parent.name, path.stem}:
         alone = metafunc.definition.get_closest_marker("sqlite")
         metafunc.parametrize("database_kind", [SQLITE] if alone else [SQLITE, POSTGRESQL])
 
