@@ -59,8 +59,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     path = metafunc.definition.path
     widened = metafunc.config.getoption("--all-on-both") and path.parent.name == "web"
     if widened or ON_BOTH & {path.parent.name, path.stem}:
-        alone = metafunc.definition.get_closest_marker("sqlite")
-        metafunc.parametrize("database_kind", [SQLITE] if alone else [SQLITE, POSTGRESQL])
+        alone = [kind for kind in (SQLITE, POSTGRESQL) if metafunc.definition.get_closest_marker(kind)]
+        metafunc.parametrize("database_kind", alone or [SQLITE, POSTGRESQL])
 
 
 def _server(config: pytest.Config) -> Server:
