@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, TextIO, cast
 
 from flask import Flask
+from peewee import DatabaseError
 from waitress.server import create_server
 
 from applinks import create_app
@@ -32,6 +33,7 @@ from applinks.wiring import Services
 BODY_BYTES = 1024 * 1024
 
 STOP_SECONDS = 40.0
+LOOK_SECONDS = 0.5
 _STOPPED_BY = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -53,17 +55,20 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(settings: Settings) -> int:
     app = create_app(settings)
     services = cast(Services, app.extensions["applinks"])
+    if services.health.read_only and (settings.demo or not services.sign_in.anybody()):
+        raise StartRefusedError(f"{settings.database_place} can only be read, so nobody can be signed in.")
     server = _listen(app, settings)  # first, so that a taken port re-points nothing
     if settings.demo:
         seeds.seed(services.links, settings.base_url, int(time.time()))
     for number in _STOPPED_BY:
         signal.signal(number, _stop)
-    if settings.refresher and not services.health.read_only:
-        services.refresher.start()
     try:
+        if settings.refresher and not services.health.read_only:
+            services.refresher.start()
         _say(_welcome(services))
         server.run()
     finally:
+        services.refresher.begin_no_more()
         # The server cuts off what takes longer than five seconds: what a provider is about to grant must be stored.
         finish_waiting(STOP_SECONDS)
         services.refresher.stop()
@@ -77,11 +82,11 @@ def _work(settings: Settings) -> int:
         raise StartRefusedError(f"{settings.database_place} can only be read, so nothing can be refreshed.")
     for number in _STOPPED_BY:
         signal.signal(number, _stop)
-    services.refresher.start()
     try:
+        services.refresher.start()
         _say(f"Applinks refreshes the tokens of {settings.database_place}. Ctrl-C stops it.")
         while True:
-            signal.pause()
+            time.sleep(LOOK_SECONDS)  # a signal that came just before signal.pause() would wake nobody
     finally:
         services.refresher.stop()
 
@@ -90,10 +95,14 @@ def _check(settings: Settings) -> int:
     """Say how everything is; the exit status is 1 where somebody must act."""
     services = cast(Services, create_app(settings).extensions["applinks"])
     health, damage = services.health.report(), services.inspection.damage()
-    connections = services.inspection.connections()
     _say(f"Database: {settings.database_place}, {damage or 'sound'}{', can only be read' if health.read_only else ''}")
     seen = f", last seen {_moment(health.seen_at)}" if health.seen_at else ""
     _say(f"Refresher: {', '.join(health.places) or 'stopped'}{seen}")
+    try:
+        connections = services.inspection.connections()
+    except DatabaseError as error:
+        _say(f"The connections can't be read: {error}. Restore a backup of the database.")
+        return 1
     for found in connections:
         _say(f"{found.link.slug} {found.connection.label}: {'; '.join(_facts(found))}")
         for event in found.events:
@@ -140,7 +149,7 @@ def _listen(app: Flask, settings: Settings) -> Any:
 def _stop(signum: int, frame: object) -> NoReturn:
     """Stop once: a second Ctrl-C must not cut off a refresh whose token the provider has replaced already."""
     for number in _STOPPED_BY:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)  # of SIG_IGN and a signal that is on its way Python would complain
     raise SystemExit(0)
 
 

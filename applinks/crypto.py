@@ -138,12 +138,17 @@ def same(one: str, other: str) -> bool:
 
 def hash_password(password: str) -> str:
     """Argon2id (RFC 9106) with 64 MiB, three passes and four lanes, as a PHC string."""
-    return _ARGON2ID.hash(password)
+    try:
+        return _ARGON2ID.hash(password)
+    except argon2.exceptions.HashingError as error:
+        raise MemoryError(str(error)) from None
 
 
 def password_matches(password: str, hashed: str) -> bool:
-    """Whether `password` gives `hashed`; takes as long when it doesn't."""
+    """Whether `password` gives `hashed`; takes as long when it doesn't. Raises MemoryError where it can't be known."""
     try:
         return _ARGON2ID.verify(hashed, password)
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+    except (argon2.exceptions.VerifyMismatchError, argon2.exceptions.InvalidHashError):
         return False
+    except argon2.exceptions.VerificationError as error:
+        raise MemoryError(str(error)) from None

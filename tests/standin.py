@@ -87,7 +87,8 @@ class StandIn:
         try:
             return self._respond(request)(environ, start_response)
         finally:
-            database.close()  # what a test's answer looked up in this thread
+            if database.obj:
+                database.close()  # what a test's answer looked up in this thread
 
     def _respond(self, request: Request) -> Response:
         if request.path == "/userinfo":

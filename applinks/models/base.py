@@ -25,8 +25,16 @@ PRAGMAS = {
 SESSION = {
     "synchronous_commit": "on",
     "lock_timeout": f"{BUSY_SECONDS}s",
+    "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "10s",
     "timezone": "UTC",
+}
+# A server that has fallen silent is given up within seconds, not after the quarter of an hour that TCP allows.
+_ALIVE: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
 }
 _WRITERS = 0x6170706C  # the number of the lock that writers of a PostgreSQL database hold
 
@@ -59,7 +67,8 @@ class _Postgresql(PostgresqlDatabase):
         try:
             super().begin(isolation_level)
         except (OperationalError, InterfaceError):
-            self._connect_anew()
+            self.close()
+            self.connect()
             super().begin(isolation_level)
         try:
             super().execute_sql("SELECT pg_advisory_xact_lock(%s)", (_WRITERS,))  # type: ignore[no-untyped-call]
@@ -71,14 +80,13 @@ class _Postgresql(PostgresqlDatabase):
         try:
             return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
         except (OperationalError, InterfaceError):
-            if self.in_transaction() or self.is_connection_usable() or not sql.startswith("SELECT"):
+            if self.in_transaction() or self.is_connection_usable():
                 raise
-            self._connect_anew()
+            self.close()  # the next statement connects anew
+            if not sql.startswith("SELECT"):
+                raise
+            self.connect()
             return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
-
-    def _connect_anew(self) -> None:
-        self.close()
-        self.connect()
 
 
 def _bind(opened: SqliteDatabase | PostgresqlDatabase) -> None:
@@ -104,4 +112,4 @@ def open_sqlite(file: Path, *, read_only: bool = False) -> None:
 
 def open_postgresql(url: str) -> None:
     """Bind every table to a PostgreSQL database; one connection a thread, opened when it is first needed."""
-    _bind(_Postgresql(url, prefer_psycopg3=True, connect_timeout=BUSY_SECONDS, application_name="applinks"))
+    _bind(_Postgresql(url, prefer_psycopg3=True, connect_timeout=BUSY_SECONDS, application_name="applinks", **_ALIVE))

@@ -28,6 +28,7 @@ _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _NOT_ERROR_TEXT = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749 §5.2
 _AWAY = frozenset((408, 425, 429))
+_LOST_BEHIND_A_GATEWAY = frozenset((502, 504))  # the server itself may have done what it was asked (RFC 9110 §15.6)
 _TRANSIENT_CODES = frozenset(("temporarily_unavailable", "server_error", "slow_down"))
 
 
@@ -196,7 +197,8 @@ def _by_status(response: requests.Response) -> Away | Nonsense | None:
     """What a status says by itself, whatever comes with it."""
     status = response.status_code
     if status in _AWAY or status >= 500:
-        return Away(f"The provider answered HTTP {status}.", _retry_after(response), answered=True)
+        ambiguous = status in _LOST_BEHIND_A_GATEWAY
+        return Away(f"The provider answered HTTP {status}.", _retry_after(response), ambiguous, answered=True)
     if 300 <= status < 400:
         words = f"The endpoint answered with a redirect (HTTP {status}), which is never followed."
         return Nonsense(f"{words} Use the address that the documentation names.", redirect=True)

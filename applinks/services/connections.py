@@ -28,12 +28,6 @@ class Connections:
         self._link_client = link_client
         self._clock = clock
 
-    def of(self, link_id: str) -> list[Connection]:
-        """Every connection of a link, the first one first."""
-        return list(
-            Connection.select().where(Connection.link == link_id).order_by(Connection.created_at, Connection.id)
-        )
-
     def find(self, link_id: str, label: str) -> Connection:
         """Raises NotFoundError."""
         connection = Connection.get_or_none(Connection.link == link_id, Connection.label == label)

@@ -7,7 +7,10 @@ endpoints it was begun with, alive for ten minutes, and spent before it is judge
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NoReturn
+
+from peewee import DatabaseError, InterfaceError
 
 from applinks.crypto import UnreadableError, digest, new_token
 from applinks.errors import AppError
@@ -114,7 +117,7 @@ class Dance:
         code = parameters.get("code", "")
         if not _CODE.fullmatch(code) or len(code) > CODE_LENGTH:
             self._failed(outgoing, flow, "The provider's answer holds no usable authorization code.", "", actor)
-        _check_label(outgoing, flow)
+        _check_label(outgoing, flow, int(self._clock()))
         sent_at = int(self._clock())
         answer = self._exchange(outgoing, flow, code)
         if not isinstance(answer, Granted):
@@ -123,7 +126,8 @@ class Dance:
         connection = self._store(outgoing, flow, answer, sent_at, actor, named)
         # Only now: a grant that is stored can't be lost to a slow userinfo endpoint.
         connection.account = self._link_client.account(outgoing, answer)
-        connection.save(only=[Connection.account])
+        with suppress(DatabaseError, InterfaceError):
+            connection.save(only=[Connection.account])
         return connection
 
     def connect_without_account(self, slug: str, label: str, actor: str) -> Connection:
@@ -181,7 +185,7 @@ class Dance:
         with database.atomic():
             if flow.pins != _pins(self._links.outgoing(link.slug)):
                 raise NotConnectedError("The link's settings were changed meanwhile.", slug=link.slug, label=label)
-            _check_label(outgoing, flow)
+            _check_label(outgoing, flow, int(self._clock()))
             return grants.keep(
                 self._vault, outgoing, label, granted, scopes=flow.scopes, sent_at=sent_at, actor=actor, words=words
             )
@@ -219,10 +223,11 @@ def _wrong_issuer(profile: ProviderProfile, iss: str | None) -> str:
     return ""
 
 
-def _check_label(outgoing: Outgoing, flow: AuthorizationFlow) -> None:
+def _check_label(outgoing: Outgoing, flow: AuthorizationFlow, now: int) -> None:
     """A flow never replaces a grant that its administrator couldn't know of: made under its label since it was begun."""
     namesake = Connection.get_or_none(Connection.link == outgoing.link.id, Connection.label == flow.label)
-    if namesake and namesake.created_at > flow.created_at:
+    # Not one of the future: then the clock has gone back since.
+    if namesake and flow.created_at < namesake.created_at <= now:
         raise NotConnectedError(
             f"An account was connected as {flow.label} while you were at the provider. It was left as it is.",
             slug=outgoing.link.slug,

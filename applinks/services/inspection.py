@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from peewee import SqliteDatabase
+from peewee import DatabaseError, SqliteDatabase
 
 from applinks.crypto import UnreadableError
 from applinks.models import ApplicationLink, Connection, Event, State, database
@@ -35,16 +35,19 @@ class Inspection:
         """What the database finds wrong with its own file, empty for nothing. PostgreSQL looks after that itself."""
         if not isinstance(database.obj, SqliteDatabase):
             return ""
-        found = [str(row[0]) for row in database.execute_sql("PRAGMA integrity_check(3)").fetchall()]
+        try:
+            found = [str(row[0]) for row in database.execute_sql("PRAGMA integrity_check(3)").fetchall()]
+        except DatabaseError as error:
+            found = [str(error)]
         return "" if found == ["ok"] else "; ".join(found)
 
     def connections(self) -> list[Inspected]:
         """Every connection by link and label, with its newest events."""
-        links = {link.id: link for link in ApplicationLink.select()}
-        rows = sorted(Connection.select(), key=lambda row: (links[row.link_id].name_key, row.created_at, row.label))
+        rows = Connection.select(Connection, ApplicationLink).join(ApplicationLink)
+        ordered = rows.order_by(ApplicationLink.name_key, Connection.created_at, Connection.label)
         return [
-            Inspected(links[row.link_id], row, self._state(row), history.recent(row.link_id, LINES, label=row.label))
-            for row in rows
+            Inspected(row.link, row, self._state(row), history.recent(row.link_id, LINES, label=row.label))
+            for row in ordered
         ]
 
     def _state(self, connection: Connection) -> State:

@@ -20,7 +20,7 @@ _RESERVE_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to refresh a connection that was read at some generation; `until` is on the monotonic clock."""
+    """The right to refresh a connection that was read at some generation; `until` is in seconds of the monotonic clock."""
 
     name: str
     until: float
@@ -56,8 +56,18 @@ class Leases:
         with database.atomic():
             taken = claim.where(as_read & (Connection.failures == connection.failures) & free).execute() == 1
             if taken:
-                Reserve.update(block=secrets.token_hex(_RESERVE_BYTES // 2)).execute()
+                self._write_reserve()
         return Lease(name, until) if taken else None
+
+    def give_back(self, connection: Connection, lease: Lease) -> None:
+        """Leave the row as it was read: nothing was sent."""
+        as_read = Connection.update(lease_owner="", lease_until=0, intent_generation=connection.intent_generation)
+        as_read.where(holds(lease, connection)).execute()
+
+    def _write_reserve(self) -> None:
+        block = secrets.token_hex(_RESERVE_BYTES // 2)  # never the same: SQLite doesn't write what is there already
+        if Reserve.update(block=block).execute() != 1:
+            Reserve.create(id=1, block=block)
 
     def may_be_taken(self, connection: Connection) -> bool:
         """Whether nobody who lives seems to have it."""

@@ -1,9 +1,12 @@
 """The OAuth client of a stored link: opens its secret, asks, and remembers which client authentication works."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
-from applinks.models import AuthorizationFlow, Connection, OutgoingLink
+from peewee import DatabaseError, InterfaceError
+
+from applinks.models import AuthorizationFlow, Connection, OutgoingLink, database
 from applinks.oauth.answers import Granted, Nonsense, Refused
 from applinks.oauth.client import Answer, ClientCredentials, OAuthClient, RevocationAnswer
 from applinks.providers import ProviderProfile
@@ -117,10 +120,14 @@ class LinkClient:
 
 
 def _remember(outgoing: Outgoing, method: str) -> None:
-    """Store what was found, unless the link's credentials have changed since they were tried."""
+    """Store what was found, unless the link's credentials have changed since they were tried.
+
+    It saves a try the next time. What was granted comes first, so that nothing is said where this can't be stored.
+    """
     same = OutgoingLink.client_secret_enc == outgoing.stored.client_secret_enc
-    found = OutgoingLink.update(found_authentication=method)
-    found.where((OutgoingLink.link == outgoing.link.id) & same).execute()
+    with suppress(DatabaseError, InterfaceError), database.atomic():
+        found = OutgoingLink.update(found_authentication=method)
+        found.where((OutgoingLink.link == outgoing.link.id) & same).execute()
 
 
 def _scopes_to_refresh(asked: str, granted: str) -> str:

@@ -3,7 +3,10 @@
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import urlsplit
 
 from applinks.crypto import new_id
 from applinks.errors import AppError, ConflictError, InvalidFieldError, NotFoundError
@@ -46,7 +49,7 @@ class LinkRow:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """An outgoing link with all that belongs to it."""
+    """An outgoing link with all that belongs to it; its connections are read when they are first asked for."""
 
     link: ApplicationLink
     stored: OutgoingLink
@@ -54,7 +57,16 @@ class Outgoing:
     differences: dict[str, str]
     profile: ProviderProfile
     redirect_uri: str
-    connections: list[Connection]
+
+    @property
+    def host(self) -> str:
+        """Where tokens come from; how many calls go there at a time, and how often, is limited."""
+        return urlsplit(self.profile.token_endpoint).hostname or ""
+
+    @cached_property
+    def connections(self) -> list[Connection]:
+        """The first one first."""
+        return connections_of(self.link.id)
 
     def renewable(self, connection: Connection) -> bool:
         """Whether a new token can be asked for without anybody's consent."""
@@ -111,24 +123,13 @@ class Links:
         profile = provider.profile(differences)
         if profile.client_authentication is None and stored.found_authentication:
             profile = profile.authenticated_by(stored.found_authentication)
-        connections = (
-            Connection.select().where(Connection.link == link.id).order_by(Connection.created_at, Connection.id)
-        )
-        return Outgoing(
-            link,
-            stored,
-            provider,
-            differences,
-            profile,
-            self.redirect_uri(link.id),
-            list(connections),
-        )
+        return Outgoing(link, stored, provider, differences, profile, self.redirect_uri(link.id))
 
     def outgoing_or_none(self, slug: str) -> Outgoing | None:
-        """The same, but None where this release doesn't know the provider, or the link isn't an outgoing one."""
+        """The same, but None where this release can't make out how to ask, or the link isn't an outgoing one."""
         try:
             return self.outgoing(slug)
-        except AppError:
+        except (AppError, ValueError):
             return None
 
     def outgoing_or_none_by_id(self, link_id: str) -> Outgoing | None:
@@ -262,13 +263,16 @@ class Links:
     def without_account(self, link_id: str) -> bool:
         """Whether a link's grant type is client credentials, also where this release doesn't know its provider."""
         stored = OutgoingLink.get_or_none(OutgoingLink.link == link_id)
-        return bool(stored and json.loads(stored.differences).get("grant_type") == "client_credentials")
+        with suppress(ValueError):
+            return bool(stored and json.loads(stored.differences).get("grant_type") == "client_credentials")
+        return False
 
     def retry_with_new_settings(self, asked_with: Outgoing) -> None:
         """Settings that were stored while those before them were being refused are tried at once, too."""
         link = self.find_by_id(asked_with.link.id)
         if link and link.version != asked_with.link.version:
-            _retry_now(link.id, int(self._clock()))
+            with database.atomic():
+                _retry_now(link.id, int(self._clock()))
 
     def repoint(self, link: ApplicationLink, differences: dict[str, str]) -> None:
         """Follow an authorization server of our own to its new address: the same one, so nothing is disconnected."""
@@ -278,6 +282,11 @@ class Links:
         """Delete a link with its connections, secrets and history."""
         with database.atomic():
             ApplicationLink.delete().where(ApplicationLink.id == link.id).execute()
+
+
+def connections_of(link_id: str) -> list[Connection]:
+    """Every connection of a link, the first one first."""
+    return list(Connection.select().where(Connection.link == link_id).order_by(Connection.created_at, Connection.id))
 
 
 def is_link_id(text: str) -> bool:

@@ -34,9 +34,7 @@ class Owner:
             if self._file is None:
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 self._forget_the_dead()
-                file = os.open(self._folder / self.name, os.O_RDWR | os.O_CREAT, 0o600)
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._file = file
+                self._file = _locked(self._folder / self.name)
         return f"{self.name}{new_id()}"
 
     def has_died(self, lease: str) -> bool:
@@ -55,8 +53,20 @@ class Owner:
 
     def _forget_the_dead(self) -> None:
         for file in self._folder.iterdir():
-            if file.stat().st_mtime < time.time() - _FORGET_SECONDS and _is_unlocked(file):
-                file.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else may be at it, too
+                if file.stat().st_mtime < time.time() - _FORGET_SECONDS and _is_unlocked(file):
+                    file.unlink()
+
+
+def _locked(file: Path) -> int:
+    """Raises OSError where the file system has no locks."""
+    found = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(found)
+        raise
+    return found
 
 
 def _is_unlocked(file: Path) -> bool:

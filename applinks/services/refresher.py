@@ -12,24 +12,24 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import urlsplit
 
-from peewee import DatabaseError, InterfaceError
+from peewee import DatabaseError, InterfaceError, OperationalError
 
-from applinks.models import Connection, Heartbeat, database
+from applinks.models import Connection, Heartbeat, State, database
 from applinks.services.leases import Leases
 from applinks.services.links import Links
 from applinks.services.owner import Owner
 from applinks.services.renewal import Renewal
-from applinks.services.schedule import Pace, is_from_the_future
+from applinks.services.schedule import SKEW_SECONDS, Pace, is_from_the_future
 
 log = logging.getLogger(__name__)
 
-LANES_OF_ONE_HOST = 4
-LANES = 12
-LOOK_AT = 2_000
-FORGET_BEATS = 86_400
-STORE_SECONDS = 30.0
+LANES_OF_ONE_HOST = 4  # as many calls as the guard lets go to one host at a time
+LANES = 12  # of the guard's 16 calls in all: the rest is for people who wait for a page
+LOOK_AT = 2_000  # rows at a time
+FORGET_SECONDS = 86_400
+STOP_SECONDS = 30.0
+REST_SECONDS = 60.0
 
 
 class Refresher:
@@ -53,6 +53,7 @@ class Refresher:
         self._changed = threading.Condition()
         self._waiting: dict[str, deque[str]] = {}
         self._known: set[str] = set()
+        self._resting: dict[str, float] = {}
         self._lanes: Counter[str] = Counter()
         self._looked_at = 0
         self._troubled_until = 0.0
@@ -63,20 +64,27 @@ class Refresher:
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Begin nothing more; finish and store what is under way."""
+    def begin_no_more(self) -> None:
+        """Finish what is under way, and begin nothing."""
         self._stop.set()
-        if self._thread:
-            self._thread.join()
-        self.finish()
-        if not self._renewal.finish(STORE_SECONDS):
-            log.critical("Applinks stops with a grant that couldn't be stored: its account must be connected again.")
-        self._owner.leave()
 
-    def finish(self) -> None:
-        """Wait until nothing is under way."""
+    def stop(self) -> None:
+        """Finish and store what is under way.
+
+        Where that isn't possible, this process stays known as the one that was at it, so that its death shows.
+        """
+        self.begin_no_more()
+        if self._thread:
+            self._thread.join(STOP_SECONDS)
+        if self.finish(STOP_SECONDS) and self._renewal.finish(STOP_SECONDS):
+            self._owner.leave()
+        else:
+            log.critical("Applinks stops while something is under way: an account may have to be connected again.")
+
+    def finish(self, seconds: float = STOP_SECONDS) -> bool:
+        """Wait until nothing is under way, for so many seconds; returns whether that is so."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._lanes.total())
+            return self._changed.wait_for(lambda: not self._lanes.total(), seconds)
 
     def _run(self) -> None:
         beat_at = 0.0
@@ -102,7 +110,7 @@ class Refresher:
         place = f"{platform.node()}, process {os.getpid()}"
         with database.atomic():
             if Heartbeat.update(at=now).where(Heartbeat.process == self._owner.name).execute() != 1:
-                Heartbeat.delete().where(Heartbeat.at < now - FORGET_BEATS).execute()
+                Heartbeat.delete().where(Heartbeat.at < now - FORGET_SECONDS).execute()
                 Heartbeat.create(process=self._owner.name, place=place, at=now)
         if self._troubled:
             self._troubled = False
@@ -124,21 +132,56 @@ class Refresher:
         """Host and ID of each connection that is due and isn't waiting here already."""
         now = int(self._clock())
         self._believe_the_clock(now)
-        is_due = Connection.next_attempt_at <= now
-        rows = Connection.select().where(is_due).order_by(Connection.next_attempt_at).limit(LOOK_AT)
-        free = [row for row in rows if row.id not in self._known and self._leases.may_be_taken(row)]
+        with self._changed:
+            self._resting = {name: until for name, until in self._resting.items() if until > time.monotonic()}
+            left_alone = [*self._known, *self._resting]
+        is_due = (Connection.next_attempt_at <= now) & Connection.id.not_in(left_alone)
+        columns = Connection.id, Connection.link, Connection.lease_owner, Connection.lease_until
+        rows = Connection.select(*columns).where(is_due).order_by(Connection.next_attempt_at).limit(LOOK_AT)
+        free = [row for row in rows if self._leases.may_be_taken(row)]
         hosts = {link_id: self._host(link_id) for link_id in {row.link_id for row in free}}
         return [(hosts[row.link_id], row.id) for row in free]
 
     def _believe_the_clock(self, now: int) -> None:
         """After a clock has gone back, what was planned with the earlier one is due: far away it might be never."""
-        if not self._looked_at <= now < self._looked_at + self._pace.beat:
+        if self._looked_at <= now < self._looked_at + self._pace.beat:
+            return
+        with database.atomic():
+            if (back := self._looked_at - now) > SKEW_SECONDS:
+                self._follow_back(now, back)
             Connection.update(next_attempt_at=now).where(is_from_the_future(now)).execute()
-            self._looked_at = now
+        self._looked_at = now
+
+    def _follow_back(self, now: int, back: int) -> None:
+        """What was granted with the earlier clock expires earlier by this one, and is refreshed with it.
+
+        Several processes may notice: whoever is second finds it due, refreshed since, or moved already.
+        """
+        expires_at = Connection.expires_at - back
+        renewable = (
+            (Connection.failures == 0) & (Connection.state != State.EXPIRING) & (Connection.next_attempt_at > now)
+        )
+        since = (Connection.refreshed_at <= now) & (Connection.refreshed_at > now - self._pace.beat)
+        Connection.update({Connection.expires_at: expires_at, Connection.next_attempt_at: now}).where(
+            renewable & ~since
+        ).execute()
+        moved: dict[object, object] = {
+            Connection.expires_at: expires_at,
+            Connection.next_attempt_at: Connection.next_attempt_at - back,
+            Connection.refreshed_at: Connection.refreshed_at - back,
+        }
+        expiring = (Connection.state == State.EXPIRING) & (Connection.refreshed_at > now)
+        Connection.update(moved).where(expiring).execute()
 
     def _host(self, link_id: str) -> str:
-        outgoing = self._links.outgoing_or_none_by_id(link_id)
-        return urlsplit(outgoing.profile.token_endpoint).netloc if outgoing else ""
+        """Where a link's tokens come from, empty where that can't be read: there it fails alone."""
+        try:
+            outgoing = self._links.outgoing_or_none_by_id(link_id)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            return ""
+        return outgoing.host if outgoing else ""
 
     def _open_lanes(self) -> None:
         """Where there is room, first for those that have the fewest lanes."""
@@ -152,12 +195,12 @@ class Refresher:
         try:
             while connection_id := self._next(host):
                 self._refresh(connection_id)
-        finally:
             database.close()
+        finally:
             with self._changed:
                 self._lanes -= Counter({host: 1})
-                self._open_lanes()
                 self._changed.notify_all()
+                self._open_lanes()
 
     def _next(self, host: str) -> str:
         """Whose turn it is, empty when a lane ends: there is nothing left, or another host has no lane at all."""
@@ -179,11 +222,12 @@ class Refresher:
             connection = Connection.get_or_none(Connection.id == connection_id)
             if connection and connection.next_attempt_at is not None and connection.next_attempt_at <= self._clock():
                 self._renewal.renew(connection)
-        except (DatabaseError, InterfaceError) as error:
+        except (OperationalError, InterfaceError) as error:
             self._wait_for_the_database(error)
         except Exception:
-            # What was under way is taken up again when the lease has ended.
-            log.exception("Refreshing connection %s failed.", connection_id)
+            log.exception("Refreshing connection %s failed; it is left alone for a minute.", connection_id)
+            with self._changed:
+                self._resting[connection_id] = time.monotonic() + REST_SECONDS
         finally:
             with self._changed:
                 self._known.discard(connection_id)

@@ -5,34 +5,27 @@ transaction; what it grants is stored over the generation that was read, and han
 the row says what was under way, and the same refresh token is tried once more.
 """
 
-import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlsplit
-
-from peewee import DatabaseError, InterfaceError
 
 from applinks.crypto import UnreadableError
 from applinks.models import Connection, State, database
-from applinks.oauth.answers import Granted
+from applinks.oauth.answers import Away, Granted, Nonsense
 from applinks.oauth.client import Answer
 from applinks.services import history
+from applinks.services.keeper import Keeper, NotYetError
 from applinks.services.leases import Lease, Leases, holds
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Links, Outgoing
 from applinks.services.schedule import SETTINGS_SECONDS, Pace
+from applinks.services.turns import Turns
 from applinks.services.vault import Vault
 from applinks.services.verdict import Verdict, is_final, is_interrupted, judge
 
-log = logging.getLogger(__name__)
-
-# In a thread that serves a page, this long; then the grant is kept in memory and stored by a thread of its own.
-STORE_AT_ONCE_SECONDS = 5.0
 _UNKNOWN_PROVIDER = Verdict(
     State.CHECK_SETTINGS,
     "This release knows no provider of the kind that this link was made for.",
@@ -83,25 +76,43 @@ class Renewal:
         self._leases = leases
         self._clock = clock
         self._pace = pace
-        self._turns = _Turns(pace.turn)
-        self._changed = threading.Condition()
-        self._unstored = 0
+        self._turns = Turns(pace.turn)
+        self._keeper = Keeper(pace.again)
+        self._lock = threading.Lock()
+        self._under_way: set[str] = set()
 
     @property
     def unstored(self) -> int:
-        """How many grants are in this process's memory alone, because the database can't be written to."""
-        return self._unstored
+        """How many grants are in this process's memory alone, because they couldn't be stored yet."""
+        return self._keeper.unstored
 
     def finish(self, seconds: float) -> bool:
         """Wait until every grant is stored, for so many seconds; returns whether that is so."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._unstored, seconds)
+        return self._keeper.finish(seconds)
 
     def renew(self, connection: Connection, actor: str = "") -> Outcome:
         """Refresh one connection as it was read; whoever was quicker wins.
 
-        Raises peewee.DatabaseError where nothing can be stored: then the provider wasn't asked.
+        Raises peewee.DatabaseError or peewee.InterfaceError where nothing can be stored: before the provider was asked,
+        or after it has granted nothing. What it has granted is never lost to such an error.
         """
+        with self._lock:
+            if connection.id in self._under_way:
+                return Outcome.CLAIMED  # here, and perhaps not stored yet, though its lease be over
+            self._under_way.add(connection.id)
+        outcome = Outcome.CLAIMED
+        try:
+            outcome = self._renew(connection, actor)
+        finally:
+            if outcome is not Outcome.UNSTORED:
+                self._is_over(connection.id)
+        return outcome
+
+    def _is_over(self, connection_id: str) -> None:
+        with self._lock:
+            self._under_way.discard(connection_id)
+
+    def _renew(self, connection: Connection, actor: str) -> Outcome:
         over = connection.expires_at is not None and connection.expires_at <= int(self._clock())
         without_account = bool(connection.access_token_enc) and self._links.without_account(connection.link_id)
         renewable = connection.refresh_token_enc or without_account
@@ -110,8 +121,6 @@ class Renewal:
         # Read before the lease is taken: an edit after this makes taking it, or the storing, come to nothing, so that a
         # token never goes where the link has led to only since.
         outgoing = self._links.outgoing_or_none_by_id(connection.link_id)
-        if renewable and outgoing:
-            self._turns.wait(urlsplit(outgoing.profile.token_endpoint).netloc)
         lease = self._leases.take(connection)
         if lease is None:
             return Outcome.CLAIMED
@@ -119,14 +128,23 @@ class Renewal:
             return self._settle(connection, lease, _EXPIRED, actor, what="token expired")
         if outgoing is None:
             return self._settle(connection, lease, _UNKNOWN_PROVIDER, actor)
+        self._turns.wait(outgoing.host)  # with the lease: whoever doesn't get it needs no turn
         if not lease.is_young(self._pace):
+            self._leases.give_back(connection, lease)
             return Outcome.OVERTAKEN
         sent_at = int(self._clock())
         answer = self._ask(outgoing, connection)
         if isinstance(answer, Granted):
             return self._keep(_Grant(outgoing, connection, answer, lease, sent_at, actor))
-        if is_final(answer) and (grant := self._with_previous_token(outgoing, connection, lease, actor)):
-            return self._keep(grant)
+        if is_final(answer) and self._may_ask_with_previous_token(connection, lease):
+            self._turns.wait(outgoing.host)
+            earlier, sent_at = copy(connection), int(self._clock())
+            earlier.refresh_token_enc = connection.previous_refresh_token_enc
+            said = self._ask(outgoing, earlier)
+            if isinstance(said, Granted):
+                return self._keep(_Grant(outgoing, earlier, said, lease, sent_at, actor))
+            if isinstance(said, Away | Nonsense):
+                answer = said  # nothing is decided yet
         outcome = self._settle(connection, lease, judge(answer, connection, int(self._clock())), actor)
         self._links.retry_with_new_settings(outgoing)
         return outcome
@@ -137,87 +155,53 @@ class Renewal:
         except UnreadableError as error:
             return error
 
-    def _with_previous_token(
-        self, outgoing: Outgoing, connection: Connection, lease: Lease, actor: str
-    ) -> _Grant | None:
+    def _may_ask_with_previous_token(self, connection: Connection, lease: Lease) -> bool:
         """A refresh token that is refused at its first use may never have been stored at the provider: its predecessor,
-        which was kept for this, is tried once before anybody is asked to reconnect.
+        which was kept for this, is tried before anybody is asked to reconnect.
 
-        Not where the predecessor can't be the newest one that the provider knows.
+        Not where the provider may have replaced both, nor where this has taken so long that somebody else may ask by now.
         """
-        if not connection.previous_refresh_token_enc or is_interrupted(connection):
-            return None
-        if not Connection.select().where(holds(lease, connection)).exists():
-            return None
-        earlier, sent_at = copy(connection), int(self._clock())
-        earlier.refresh_token_enc = connection.previous_refresh_token_enc
-        answer = self._ask(outgoing, earlier)
-        return _Grant(outgoing, earlier, answer, lease, sent_at, actor) if isinstance(answer, Granted) else None
+        if not connection.previous_refresh_token_enc or is_interrupted(connection) or not lease.is_young(self._pace):
+            return False
+        return bool(Connection.select().where(holds(lease, connection)).exists())
 
     def _keep(self, grant: _Grant) -> Outcome:
-        """Store a grant, again and again while the database can't be written to: the provider may give it only once."""
-        with self._changed:
-            self._unstored += 1
-        until = time.monotonic() + STORE_AT_ONCE_SECONDS
-        while True:
-            try:
-                outcome = self._store(grant)
-            except (DatabaseError, InterfaceError) as error:
-                log.critical(
-                    "What connection %s was granted couldn't be stored yet, and Applinks keeps it in memory: %s.",
-                    grant.connection.id,
-                    error,
-                )
-                if time.monotonic() > until:
-                    with suppress(RuntimeError):  # no thread to be had: then this one goes on
-                        threading.Thread(target=self._keep_on, args=(grant,), name="unstored", daemon=True).start()
-                        return Outcome.UNSTORED
-                time.sleep(self._pace.again)
-            else:
-                self._is_stored()
-                return outcome
-
-    def _keep_on(self, grant: _Grant) -> None:
-        while True:
-            time.sleep(self._pace.again)
-            try:
-                self._store(grant)
-            except (DatabaseError, InterfaceError):
-                continue
-            finally:
-                database.close()
-            log.critical("What connection %s was granted is stored now.", grant.connection.id)
-            self._is_stored()
-            return
-
-    def _is_stored(self) -> None:
-        with self._changed:
-            self._unstored -= 1
-            self._changed.notify_all()
+        connection = grant.connection
+        outcome = self._keeper.keep(connection.id, lambda: self._store(grant), lambda: self._is_over(connection.id))
+        if outcome is Outcome.OVERTAKEN:
+            self._let_go(grant)
+        return outcome or Outcome.UNSTORED
 
     def _store(self, grant: _Grant) -> Outcome:
-        connection, outgoing = grant.connection, grant.outgoing
+        """Store a grant over the generation that was read, also late, when the lease is over.
+
+        Raises NotYetError while somebody else has the lease: if that refresh comes to nothing, this grant is the newest.
+        """
+        connection, lease = grant.connection, grant.lease
         with database.atomic():
-            stored = self._vault.store(
+            row = Connection.get_or_none(Connection.id == connection.id)
+            if row is None or row.generation != connection.generation:
+                return Outcome.OVERTAKEN
+            late = row.lease_owner != lease.name
+            if late and not self._leases.may_be_taken(row):
+                raise NotYetError("another refresh of it is under way")
+            self._vault.store(
                 connection,
                 grant.granted,
                 sent_at=grant.sent_at,
-                without_account=outgoing.profile.without_account,
-                lease=grant.lease,
+                without_account=grant.outgoing.profile.without_account,
+                late=late,
             )
-            if stored:
-                self._record(connection, "refreshed", "", grant.actor)
-                return Outcome.REFRESHED
-        self._let_go(grant)
-        return Outcome.OVERTAKEN
+            self._record(connection, "refreshed", "", grant.actor)
+        return Outcome.REFRESHED
 
     def _let_go(self, grant: _Grant) -> None:
         """What was granted for a connection that was ended meanwhile is ended at the provider, too.
 
         Not after a new consent: some providers end every grant of an account at once.
         """
-        row = Connection.get_or_none(Connection.id == grant.connection.id)
-        if row is None or row.state == State.DISCONNECTED:
+        same = (Connection.link == grant.connection.link_id) & (Connection.label == grant.connection.label)
+        if not Connection.select().where(same & (Connection.access_token_enc != "")).exists():
             with suppress(UnreadableError):
                 self._link_client.revoke_grant(grant.outgoing, grant.granted)
 
@@ -246,19 +230,3 @@ class Renewal:
         history.record(
             connection.link_id, what, at=int(self._clock()), label=connection.label, words=words, actor=actor
         )
-
-
-class _Turns:
-    """Lets callers of one host pass one after another, so many seconds apart."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._lock = threading.Lock()
-        self._next: dict[str, float] = {}
-
-    def wait(self, host: str) -> None:
-        with self._lock:
-            now = time.monotonic()
-            turn = max(self._next.get(host, now), now)
-            self._next = {name: at for name, at in self._next.items() if at > now} | {host: turn + self._seconds}
-        time.sleep(turn - now)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from peewee import Expression
 
-from applinks.models import Connection
+from applinks.models import Connection, State
 
 LADDER = (2, 8, 30, 120, 600, 1800, 3600)
 EARLY_SECONDS = 3  # after a request whose answer was lost: many providers forgive a second use for five seconds
@@ -20,14 +20,15 @@ _LONGEST_WAIT = 2 * LADDER[-1]
 class Pace:
     """How quickly the refresher works, in seconds. Tests have a quicker one; it is no setting.
 
-    A lease lasts four times as long as the longest call. `beat` is how often a process says that it lives; three beats
-    without a word, and it is said to have stopped. `turn` is the time from one request to a host to the next.
+    A lease lasts four times as long as the longest call, and nothing is begun in its second half. `beat` is how often a
+    process says that it lives; three beats without a word, and it is said to have stopped. `turn` is the time from one
+    request to a host to the next.
     """
 
     lease: float = 60.0
     round: float = 1.0
     beat: float = 20.0
-    turn: float = 0.11  # so that no second sees more than ten, however threads are delayed
+    turn: float = 0.125  # so that no second sees more than ten, though an answer to one may be late
     patience: float = 20.0  # how long somebody who asks for a token waits for another's refresh
     again: float = 1.0  # between two tries to store what a provider has granted
 
@@ -62,7 +63,14 @@ def is_fresh(connection: Connection, now: int, seconds: int) -> bool:
 
 
 def is_from_the_future(now: int) -> Expression:
-    """Rows whose times can't be, so that the clock must have gone back since they were written."""
-    granted = (Connection.failures == 0) & (Connection.refreshed_at > now + SKEW_SECONDS)
+    """Rows whose times can't be, so that the clock must have gone back since they were written.
+
+    Not those that wait for their end alone: there is nothing to be done for them.
+    """
+    granted = (
+        (Connection.failures == 0)
+        & (Connection.state != State.EXPIRING)
+        & (Connection.refreshed_at > now + SKEW_SECONDS)
+    )
     failed = (Connection.failures > 0) & (Connection.next_attempt_at > now + _LONGEST_WAIT)
     return (Connection.next_attempt_at > now) & (granted | failed)

@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,12 +51,11 @@ def open_storage(settings: Settings) -> Storage:
                 _warn_of_network_folder(settings.data_dir)
                 open_sqlite(settings.database_file, read_only=read_only)
                 existed = settings.database_file.exists() and settings.database_file.stat().st_size > 0
+            had_keys = settings.keys_file.exists()
             keys = _keys(settings, place, existed=existed)
-            if not settings.database_url and not existed:
-                _write_private(settings.database_file, "")
             if not existed:
-                _create_instance(keys)
-            _check_instance(place, settings.keys_file, keys)
+                _create(settings, keys, had_keys=had_keys)
+            _check_instance(place, settings.keys_file, keys, read_only=read_only)
             if not read_only:
                 migrate()
         except ImproperlyConfigured:
@@ -94,7 +93,8 @@ def _one_start_at_a_time(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StartRefusedError(f"The data folder {folder} can't be read: {error.strerror}.") from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)
@@ -133,6 +133,8 @@ def _write_private(file: Path, text: str) -> None:
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
+        with suppress(OSError):
+            file.unlink()  # half a file of keys would keep the next start from making whole ones
         raise StartRefusedError(f"{file} can't be written: {error.strerror}.") from None
 
 
@@ -151,7 +153,7 @@ def _key_check_place(instance_id: str) -> crypto.Place:
     return crypto.Place("instance", instance_id, "key_check")
 
 
-def _check_instance(place: str, keys_file: Path, keys: crypto.KeyRing) -> None:
+def _check_instance(place: str, keys_file: Path, keys: crypto.KeyRing, *, read_only: bool) -> None:
     if not database.table_exists("instance"):
         raise StartRefusedError(f"{place} is a database, but not one of Applinks.")
     instance = Instance.select().first()
@@ -159,12 +161,28 @@ def _check_instance(place: str, keys_file: Path, keys: crypto.KeyRing) -> None:
         raise StartRefusedError(f"{place} has lost its first row. Restore a backup of it.")
     if instance.schema > SCHEMA:
         raise StartRefusedError(f"{place} was written by a newer release (schema {instance.schema}, not {SCHEMA}).")
+    if instance.schema < SCHEMA and read_only:
+        raise StartRefusedError(
+            f"{place} is of an earlier release and can only be read: make it writable for one start."
+        )
     try:
         keys.open(instance.key_check, _key_check_place(instance.id))
     except crypto.UnreadableError:
         raise StartRefusedError(
             f"The keys in {keys_file} aren't those of {place}: put back the ones that it was made with.", EXIT_KEYS
         ) from None
+
+
+def _create(settings: Settings, keys: crypto.KeyRing, *, had_keys: bool) -> None:
+    """Make the database; where that fails, the keys made for it go again, so that the next start is a first one too."""
+    try:
+        if not settings.database_url:
+            _write_private(settings.database_file, "")
+        _create_instance(keys)
+    except (DatabaseError, InterfaceError):
+        if not had_keys:
+            settings.keys_file.unlink()
+        raise
 
 
 def _create_instance(keys: crypto.KeyRing) -> None:

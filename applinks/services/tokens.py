@@ -11,7 +11,7 @@ from applinks.errors import AppError
 from applinks.models import Connection, State
 from applinks.services.leases import Leases
 from applinks.services.renewal import Outcome, Renewal
-from applinks.services.schedule import SOONEST_SECONDS, Pace, is_fresh
+from applinks.services.schedule import SKEW_SECONDS, SOONEST_SECONDS, Pace, is_fresh
 from applinks.services.vault import Vault
 
 LEAST_SECONDS = 60
@@ -59,8 +59,8 @@ class Tokens:
     def valid(self, connection_id: str, seconds: int = LEAST_SECONDS) -> AccessToken:
         """An access token that lives for so many seconds, or as long as the provider lets one live.
 
-        It refreshes only when the refresher might: a provider that is away isn't asked again by everybody who comes.
-        Where it can't be asked, a token that is valid still is handed out. Raises NoTokenError.
+        A provider that is away isn't asked again by everybody who comes. Where it can't be asked, a token that is valid
+        still is handed out. Raises NoTokenError, or peewee.DatabaseError where the database can't even be read.
         """
         until, pause = time.monotonic() + self._pace.patience, _FIRST_LOOK
         while True:
@@ -70,7 +70,7 @@ class Tokens:
                 raise NoTokenError(_MENDED_BY_PEOPLE[state], state)
             if is_fresh(connection, int(self._clock()), seconds):
                 return self._opened(connection)
-            if not self._may_be_refreshed(connection):
+            if not self._may_be_refreshed(connection, seconds):
                 return self._as_it_is(connection)
             if self._leases.may_be_taken(connection):
                 try:
@@ -87,14 +87,15 @@ class Tokens:
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)
 
-    def _may_be_refreshed(self, connection: Connection) -> bool:
-        """Never twice within half a minute, and after a failure no sooner than the refresher would."""
-        now = int(self._clock())
-        if connection.lease_owner or connection.next_attempt_at is None:
-            return connection.next_attempt_at is not None
-        if connection.failures:
-            return bool(connection.next_attempt_at <= now)
-        return not 0 <= now - (connection.refreshed_at or 0) < SOONEST_SECONDS
+    def _may_be_refreshed(self, connection: Connection, seconds: int) -> bool:
+        """When the refresher would, and sooner where a newer token could live so long: never twice in half a minute."""
+        now, refreshed_at = int(self._clock()), connection.refreshed_at or 0
+        if connection.next_attempt_at is None:
+            return False
+        if connection.lease_owner or connection.next_attempt_at <= now or refreshed_at > now + SKEW_SECONDS:
+            return True
+        enough = connection.expires_at is None or seconds <= connection.expires_at - refreshed_at
+        return bool(not connection.failures and enough and now - refreshed_at >= SOONEST_SECONDS)
 
     def _as_it_is(self, connection: Connection) -> AccessToken:
         """The token where it can't be refreshed now: valid still, if only for a moment."""

@@ -5,7 +5,6 @@ from dataclasses import replace
 from applinks.crypto import KeyRing, Place, UnreadableError
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, State
 from applinks.oauth.answers import ASSUMED_LIFE, Granted
-from applinks.services.leases import Lease, holds
 from applinks.services.schedule import next_refresh
 
 
@@ -40,24 +39,21 @@ class Vault:
         *,
         sent_at: int,
         without_account: bool = False,
-        lease: Lease | None = None,
+        late: bool = False,
     ) -> bool:
         """Write what a provider granted over the generation that `connection` was read at.
 
         `sent_at` is when the request left, so that its latency never makes a token look younger. A grant
-        `without_account` is renewed by asking again: its refresh token, if any, isn't kept (RFC 6749 §4.4.3). With a
-        `lease` that has meanwhile gone to somebody else, whose refresh came to nothing so far, the grant is stored all the
-        same and tried at once. Returns False, with nothing written, where a newer generation is there.
+        `without_account` is renewed by asking again: its refresh token, if any, isn't kept (RFC 6749 §4.4.3). A `late` one,
+        whose predecessor somebody else has tried since, is tried at once. Returns False, with nothing written, where
+        somebody else has written a newer generation meanwhile.
         """
         granted = replace(granted, refresh_token=None) if without_account else granted
         columns = self._columns(connection, granted, sent_at, without_account)
-        if lease:
-            replaced = granted.refresh_token and granted.refresh_token != self.refresh_token(connection)
-            columns[Connection.previous_refresh_token_enc] = connection.refresh_token_enc if replaced else ""
-            if Connection.update(columns).where(holds(lease, connection)).execute() == 1:
-                return True
+        if late:
             columns[Connection.next_attempt_at] = sent_at
-        columns[Connection.previous_refresh_token_enc] = ""
+        elif connection.refresh_token_enc and granted.refresh_token not in (None, self.refresh_token(connection)):
+            columns[Connection.previous_refresh_token_enc] = connection.refresh_token_enc
         same_row = (Connection.id == connection.id) & (Connection.generation == connection.generation)
         return bool(Connection.update(columns).where(same_row).execute() == 1)
 
@@ -73,6 +69,7 @@ class Vault:
         columns: dict[object, object] = {
             Connection.access_token_enc: self._seal(connection, "access_token", granted.access_token),
             Connection.refresh_token_enc: connection.refresh_token_enc,  # the one that was sent
+            Connection.previous_refresh_token_enc: "",
             Connection.expires_at: None if life is None else sent_at + life,
             Connection.next_attempt_at: next_attempt_at,
             Connection.refreshed_at: sent_at,

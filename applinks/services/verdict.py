@@ -70,6 +70,8 @@ def is_final(failure: Failure) -> bool:
 
 def _for_too_long(failure: Nonsense, connection: Connection, now: int) -> bool:
     """Answers that no OAuth 2.0 server gives may come from something in between, for a while."""
+    if connection.words != failure.words:
+        return False  # the last failure was another
     if failure.redirect:
         return bool(connection.failures >= REDIRECTS - 1)
     return connection.failed_since is not None and connection.failed_since <= now - NONSENSE_SECONDS

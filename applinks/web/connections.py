@@ -23,7 +23,7 @@ _SAID = {
     Outcome.OVERTAKEN: "The connection was changed meanwhile, so the refresh was not used.",
     Outcome.UNSTORED: "The provider gave a new token, but the database can't be written to. Applinks keeps the token in memory "
     "and stores it as soon as that is possible: don't stop it before.",
-    Outcome.RETRYING: "The provider couldn't be asked. Applinks keeps trying.",
+    Outcome.RETRYING: "The provider gave no token this time. Applinks keeps trying.",
     Outcome.REFUSED: "The provider refused to refresh the token.",
 }
 

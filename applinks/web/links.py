@@ -10,7 +10,7 @@ from applinks.forms.link import OutgoingForm, Steps, draft_fields, read, steps, 
 from applinks.models import INCOMING, ApplicationLink
 from applinks.oauth.registration import ClientRegistration
 from applinks.services import history
-from applinks.services.links import Outgoing, is_link_id
+from applinks.services.links import Outgoing, connections_of, is_link_id
 from applinks.web.address import asked_host
 from applinks.web.advice import redirect_warnings
 from applinks.web.connections import tell_provider
@@ -140,18 +140,18 @@ def edit_fields(slug: str) -> ResponseReturnValue:
 def confirm_delete(slug: str) -> ResponseReturnValue:
     link = services().links.find(slug)
     outgoing = services().links.outgoing_or_none(slug)
-    connections = services().connections.of(link.id)
+    connections = connections_of(link.id)
     return render_template("links/delete.html", link=link, outgoing=outgoing, connections=connections)
 
 
 @blueprint.post("/links/<slug>/delete")
 def delete(slug: str) -> ResponseReturnValue:
     link = services().links.find(slug)
-    outgoing = services().links.outgoing_or_none(slug)
+    outgoing, connections = services().links.outgoing_or_none(slug), connections_of(link.id)
     services().links.delete(link)
     flash(f"{link.name} was deleted.")
     if outgoing:
-        tell_provider(outgoing, outgoing.connections)
+        tell_provider(outgoing, connections)
     return redirect(url_for("links.index"), 303)
 
 

@@ -69,13 +69,23 @@ def install(app: Flask) -> None:
     @app.errorhandler(DatabaseError)
     @app.errorhandler(InterfaceError)
     def unusable(error: Exception) -> ResponseReturnValue:
-        """Locked, full, read-only or away: whatever it is, nothing was stored, and it may be over soon."""
+        """Locked, full, read-only or away: whatever it is, it may be over soon."""
         log.error("The database can't be used at %s: %s", request.endpoint, type(error).__name__)
         g.browser_session = None  # the page of an error asks nothing of the database
         return page(
             503,
             "The database can't be used now",
-            f"{_why(error)} Nothing was changed. Try again in a moment.",
+            f"{_why(error)} What you did may not be stored: try again in a moment, and look at it.",
+            {"Retry-After": str(RETRY_SECONDS)},
+        )
+
+    @app.errorhandler(MemoryError)
+    def without_memory(error: MemoryError) -> ResponseReturnValue:
+        log.error("There isn't enough memory at %s.", request.endpoint)
+        return page(
+            503,
+            "There isn't enough memory now",
+            "Nothing was changed. Try again in a moment.",
             {"Retry-After": str(RETRY_SECONDS)},
         )
 
@@ -90,7 +100,11 @@ def install(app: Flask) -> None:
 
 def page(status: int, title: str, message: str, headers: dict[str, str] | None = None) -> ResponseReturnValue:
     """An error page. For htmx, it takes the place of the whole page, wherever the request came from."""
-    response = make_response(render_template("error.html", title=title, message=message), status)
+    try:
+        text, kind = render_template("error.html", title=title, message=message), "text/html; charset=utf-8"
+    except OSError:  # no file can be opened any more, not even a template
+        text, kind = f"{title}. {message}", "text/plain; charset=utf-8"
+    response = make_response(text, status, {"Content-Type": kind})
     response.headers.update(headers or {})
     if by_htmx():
         response.headers.update({"HX-Retarget": "body", "HX-Reswap": "innerHTML"})

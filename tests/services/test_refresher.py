@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 from applinks import create_app
 from applinks.crypto import new_id
 from applinks.models import Connection, OutgoingLink, State, database
-from applinks.services import renewal
+from applinks.services import keeper
 from applinks.services.renewal import Outcome
 from applinks.services.schedule import LADDER
 from applinks.settings import Settings
@@ -435,8 +435,34 @@ def test_it_survives_a_bug(
     assert refresh_due(services) == 0
     monkeypatch.undo()
     clock.advance(61)
+    assert refresh_due(services) == 0  # left alone for a minute of anybody's clock
+    monkeypatch.setattr(services.refresher, "_resting", {})
     assert refresh_due(services) == 1
     assert Connection.get().state == State.CONNECTED
+
+
+@pytest.mark.parametrize("differences", ["", "[]", "{", '{"token_endpoint": 1}'])
+def test_it_refreshes_the_rest_beside_a_link_that_cannot_be_read(
+    ada: Visitor,
+    connect: Connect,
+    provider: StandIn,
+    services: Services,
+    link_form: dict[str, str],
+    link_id: str,
+    clock: Clock,
+    differences: str,
+) -> None:
+    """A073"""
+    connect()
+    other = new_id()
+    ada.post(f"/links/new/outgoing/{other}", link_form | {"name": "Other"})
+    ada.get(callback_path(other, provider.consent(ada.continue_url(ada.post("/links/other/connect")))))
+    OutgoingLink.update(differences=differences).where(OutgoingLink.link == link_id).execute()
+    clock.advance(3000)
+    assert refresh_due(services) == 2
+    assert Connection.get(Connection.link == other).refreshed_at == int(clock())
+    assert refresh_due(services) == 0
+    assert Connection.get(Connection.link == link_id).refresh_token_enc
 
 
 def test_it_holds_no_transaction_while_it_waits(
@@ -499,7 +525,7 @@ class TestWithALockedDatabase:
         self, other: sqlite3.Connection, services: Services, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A073: the provider may have replaced the refresh token, and says the new one once."""
-        monkeypatch.setattr(renewal.log, "critical", lambda *_: other.execute("rollback"))
+        monkeypatch.setattr(keeper.log, "critical", lambda *_: other.execute("rollback"))
         assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
         assert Connection.get().generation == 2
         assert services.renewal.unstored == 0
@@ -508,7 +534,7 @@ class TestWithALockedDatabase:
         self, other: sqlite3.Connection, services: Services, monkeypatch: pytest.MonkeyPatch, stranger: Visitor
     ) -> None:
         """C2: and says so, but hands nothing out that isn't stored."""
-        monkeypatch.setattr(renewal, "STORE_AT_ONCE_SECONDS", 0)
+        monkeypatch.setattr(keeper, "AT_ONCE_SECONDS", 0)
         assert services.renewal.renew(Connection.get()) == Outcome.UNSTORED
         assert services.renewal.unstored == 1
         assert Connection.get().generation == 1

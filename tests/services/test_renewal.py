@@ -1,11 +1,15 @@
 """One refresh: what is stored before the provider sees a token, and what becomes of the token before it."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import pytest
+from peewee import OperationalError
 from werkzeug.wrappers import Request, Response
 
-from applinks.models import Connection, Event, State
+from applinks.models import Connection, Event, OutgoingLink, State
+from applinks.services import keeper
 from applinks.services.renewal import Outcome
 from applinks.wiring import Services
 from tests.conftest import Clock, refresh_due
@@ -84,13 +88,24 @@ def test_it_tries_the_previous_token_once(connect: Connect, services: Services, 
     connect()
     services.renewal.renew(Connection.get())
     before = len(provider.token_requests)
-    provider.answer(REFUSED, raw_answer("", 503))
+    provider.answer(REFUSED, REFUSED, json_answer(provider.grant()))
     assert services.renewal.renew(Connection.get()) == Outcome.REFUSED
     connection = Connection.get()
     assert connection.state == State.RECONNECT_NEEDED
     assert connection.words == "invalid_grant"
     assert len(provider.token_requests) == before + 2
     assert refresh_due(services) == 0
+
+
+def test_it_decides_nothing_while_the_previous_token_is_not_answered(
+    connect: Connect, services: Services, provider: StandIn
+) -> None:
+    """I5"""
+    connect()
+    services.renewal.renew(Connection.get())
+    provider.answer(REFUSED, raw_answer("", 503))
+    assert services.renewal.renew(Connection.get()) == Outcome.RETRYING
+    assert Connection.get().state == State.RETRYING
 
 
 def test_it_sends_no_token_twice_to_a_provider_that_may_have_replaced_it(
@@ -119,6 +134,8 @@ def test_it_does_not_ask_when_it_has_stood_still_for_too_long(
     monkeypatch.setattr("applinks.services.leases.Lease.is_young", lambda *_: False)
     assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
     assert len(provider.token_requests) == before
+    row = Connection.get()
+    assert (row.lease_owner, row.intent_generation) == ("", None)
 
 
 @pytest.mark.parametrize("owner", ["0" * 64, "", "../keys"])
@@ -151,3 +168,67 @@ def test_it_writes_down_every_try(connect: Connect, services: Services, provider
         refresh_due(services)
     lines = [(event.what, event.count) for event in Event.select().where(Event.label == "default").order_by(Event.id)]
     assert lines == [("connected", 1), ("refresh failed", 1), ("retry failed", 2), ("refreshed", 1)]
+
+
+def test_it_keeps_a_grant_though_nothing_else_can_be_stored(
+    connect: Connect, services: Services, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C2: which client authentication works is a convenience; what was granted comes first."""
+    connect()
+    OutgoingLink.update(differences=OutgoingLink.get().differences.replace("client_secret_basic", "detect")).execute()
+
+    def full(*_: object, **__: object) -> None:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr("applinks.services.link_client.OutgoingLink.update", full)
+    with suppress(OperationalError):
+        services.renewal.renew(Connection.get())
+    assert Connection.get().generation == 2
+
+
+def test_it_asks_for_nothing_while_a_grant_waits_to_be_stored(
+    connect: Connect, services: Services, provider: StandIn, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I1: even when the lease is over."""
+    connect()
+    store, stuck = services.renewal._vault.store, [True]
+
+    def full(*arguments: Any, **named: Any) -> bool:
+        if stuck:
+            raise OperationalError("database or disk is full")
+        return store(*arguments, **named)
+
+    monkeypatch.setattr(keeper, "AT_ONCE_SECONDS", 0)
+    monkeypatch.setattr(services.renewal._vault, "store", full)
+    assert services.renewal.renew(Connection.get()) == Outcome.UNSTORED
+    asked = len(provider.token_requests)
+    clock.advance(3600)
+    assert services.renewal.renew(Connection.get()) == Outcome.CLAIMED
+    refresh_due(services)
+    assert len(provider.token_requests) == asked
+    stuck.clear()
+    assert services.renewal.finish(10)
+    assert Connection.get().generation == 2
+    assert services.renewal.unstored == 0
+
+
+def test_it_does_not_overtake_who_has_the_lease_by_now(
+    connect: Connect, services: Services, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C4: what comes late is stored when the other's refresh has come to nothing."""
+    connect()
+    monkeypatch.setattr(keeper, "AT_ONCE_SECONDS", 0)
+
+    def somebody_else_takes_over(request: Request) -> Response:
+        Connection.update(lease_owner="0" * 64).execute()
+        return json_answer(provider.grant())(request)
+
+    provider.answer(somebody_else_takes_over)
+    assert services.renewal.renew(Connection.get()) == Outcome.UNSTORED
+    assert Connection.get().generation == 1
+    Connection.update(lease_owner="", state=State.RECONNECT_NEEDED, next_attempt_at=None, failures=1).execute()
+    assert services.renewal.finish(10)
+    row = Connection.get()
+    assert (row.generation, row.state, row.previous_refresh_token_enc) == (2, State.CONNECTED, "")
+    assert refresh_due(services) == 1
+    assert Connection.get().generation == 3
