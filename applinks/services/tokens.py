@@ -62,7 +62,7 @@ class Tokens:
         A provider that is away isn't asked again by everybody who comes. Where it can't be asked, a token that is valid
         still is handed out. Raises NoTokenError, or peewee.DatabaseError where the database can't even be read.
         """
-        until, pause = time.monotonic() + self._pace.patience, _FIRST_LOOK
+        until, pause, asked = time.monotonic() + self._pace.patience, _FIRST_LOOK, False
         while True:
             connection = Connection.get_or_none(Connection.id == connection_id)
             if connection is None or connection.state in _MENDED_BY_PEOPLE:
@@ -70,32 +70,29 @@ class Tokens:
                 raise NoTokenError(_MENDED_BY_PEOPLE[state], state)
             if is_fresh(connection, int(self._clock()), seconds):
                 return self._opened(connection)
-            if not self._may_be_refreshed(connection, seconds):
+            if asked or time.monotonic() > until or not self._may_be_refreshed(connection, seconds):
                 return self._as_it_is(connection)
             if self._leases.may_be_taken(connection):
                 try:
-                    outcome = self._renewal.renew(connection)
+                    asked = self._renewal.renew(connection) is not Outcome.CLAIMED
                 except (DatabaseError, InterfaceError):
-                    return self._as_it_is(connection)
-                if outcome in (Outcome.NOTHING, Outcome.UNSTORED):
-                    return self._as_it_is(connection)
-                if outcome is not Outcome.CLAIMED:
-                    seconds = 0  # newer than this there is none
-                    continue
-            elif time.monotonic() > until:
-                return self._as_it_is(connection)
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_LOOK)
+                    asked = True
+            if not asked:
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_LOOK)
 
     def _may_be_refreshed(self, connection: Connection, seconds: int) -> bool:
         """When the refresher would, and sooner where a newer token could live so long: never twice in half a minute."""
         now, refreshed_at = int(self._clock()), connection.refreshed_at or 0
         if connection.next_attempt_at is None:
             return False
-        if connection.lease_owner or connection.next_attempt_at <= now or refreshed_at > now + SKEW_SECONDS:
+        if connection.lease_owner or connection.next_attempt_at <= now:
             return True
+        if connection.failures:
+            return False
         enough = connection.expires_at is None or seconds <= connection.expires_at - refreshed_at
-        return bool(not connection.failures and enough and now - refreshed_at >= SOONEST_SECONDS)
+        since = now - refreshed_at
+        return bool(since < -SKEW_SECONDS or (enough and since >= SOONEST_SECONDS))
 
     def _as_it_is(self, connection: Connection) -> AccessToken:
         """The token where it can't be refreshed now: valid still, if only for a moment."""
