@@ -9,13 +9,17 @@ ifneq ($(and $(shell command -v node),$(shell command -v npm)),)
 NODE_INSTALLED := $(NODE_SERVER)/node_modules/.installed
 endif
 
-.PHONY: demo test lint screenshots
+.PHONY: demo test soak lint screenshots
 demo: .venv/.installed
 	@APPLINKS_PORT=$(PORT) exec $(BIN)/python app.py demo
 
 test: .venv/.installed-for-tests $(NODE_INSTALLED)
 	@$(BIN)/python tests/chromium.py
 	@$(BIN)/python -m pytest -n 2
+
+soak: .venv/.installed-for-tests
+	@$(BIN)/python -m pytest -n 2 --all-on-both tests/web tests/services
+	@$(BIN)/python -m tests.soak
 
 lint: .venv/.installed-for-tests
 	$(BIN)/ruff check .

@@ -199,7 +199,7 @@ def test_it_keeps_a_grant_without_a_thread_to_keep_it_in(
     monkeypatch.setattr(services.renewal._vault, "store", fail_at_first)
     monkeypatch.setattr(services.renewal, "_keeper", keeper.Keeper(0.01))
     monkeypatch.setattr(keeper, "AT_ONCE_SECONDS", -1)
-    monkeypatch.setattr(keeper.threading, "Thread", StartsLater(3))
+    monkeypatch.setattr(keeper, "threading", SimpleNamespace(Thread=StartsLater(3)))
     assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
     assert services.renewal.unstored == 0
     assert Connection.get().generation == 2
