@@ -26,6 +26,7 @@ import psycopg
 from tests import postgresql
 from tests.processes import ROOT
 from tests.refreshing.killing import GRACE_SECONDS, POINTS, PROVIDERS_POINTS, Trial, shuffled
+from tests.refreshing.together import Figures, frozen_for_real, thousand, waits_for_one_token
 from tests.rotating import RotatingProvider
 
 CYCLES = 2_000
@@ -163,8 +164,38 @@ def migrations(run: Run) -> Rows:
     return rows
 
 
+def beside_each_other(what: Callable[[str], Figures], run: Run) -> Rows:
+    """The same figures on both databases, side by side."""
+    found = {}
+    for database in DATABASES:
+        url = run.server.make_database(f"soak_{next(run.numbers)}") if database == POSTGRESQL else ""
+        found[database] = what(url)
+        tell(f"{database}, {what.__name__}: done")
+    return [
+        {"Figure": name, SQLITE: figure, POSTGRESQL: dict(found[POSTGRESQL])[name]} for name, figure in found[SQLITE]
+    ]
+
+
+def one_token(run: Run) -> Rows:
+    """Four processes with sixteen threads each ask for one expired token of a strict provider."""
+    return beside_each_other(waits_for_one_token, run)
+
+
+def a_thousand(run: Run) -> Rows:
+    """A thousand connections at one host whose tokens expire in the same minute."""
+    return beside_each_other(thousand, run)
+
+
+def frozen(run: Run) -> Rows:
+    """A process that holds a lease of a minute is stopped with SIGSTOP for 70 seconds, and let go."""
+    return beside_each_other(frozen_for_real, run)
+
+
 SECTIONS: list[tuple[str, Callable[[Run], Rows]]] = [
     ("The width of the gap", gap),
+    ("Many who want one token", one_token),
+    ("A thousand connections at once", a_thousand),
+    ("Frozen for longer than its lease", frozen),
     ("Killed in a migration", migrations),
     ("Killed in a callback", callbacks),
     ("Killed while it refreshes", refreshes),

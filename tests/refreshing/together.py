@@ -327,9 +327,12 @@ def frozen_for_real(database_url: str = "", seconds: int = 70) -> Figures:
             where = "after the lease, before it asks" if point == "leased" else "after the answer, before it stores"
             figures += [
                 (f"Frozen for {seconds} s {where}: another took over after", f"{took_over:.1f} s"),
-                ("Token requests in all", str(len(provider.requests))),
-                ("What the thawed one made of it", outcome.lower()),
-                ("Stored token untouched by it, and good at the provider", "yes" if same and usable else "no"),
+                (f"{where.capitalize()}: token requests in all", str(len(provider.requests))),
+                (f"{where.capitalize()}: what the thawed one made of it", outcome.lower()),
+                (
+                    f"{where.capitalize()}: what is stored is good, and untouched by it",
+                    "yes" if same and usable else "no",
+                ),
             ]
         if database_url:
             with psycopg.connect(database_url, autocommit=True) as emptying:
