@@ -43,14 +43,16 @@ def create_app(
     clock: Callable[[], float] = time.time,
     guard: Guard | None = None,
     pace: Pace = PACE,
+    may_make: bool = True,
 ) -> Flask:
     """Build the application: settings, database, services, pages. It starts nothing.
 
-    `guard` takes the place of the one that the settings ask for, `pace` of the refresher's own. Raises StartRefusedError.
+    `guard` takes the place of the one that the settings ask for, `pace` of the refresher's own. What a first
+    start makes is made only where this one `may_make` it. Raises StartRefusedError.
     """
     settings = settings or read_settings(os.environ)
     guard = guard or Guard.of(settings)
-    storage = open_storage(settings)
+    storage = open_storage(settings, may_make=may_make)
     prepare_libraries(loopback=settings.loopback)
 
     app = Flask(__name__, template_folder=str(_ROOT / "templates"), static_folder=str(_ROOT / "static"))

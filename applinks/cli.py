@@ -4,6 +4,8 @@ serve    serves pages and refreshes tokens; this is what happens without a comma
 demo     the same with a provider to try it on
 worker   refreshes tokens beside servers that run with APPLINKS_REFRESHER=off
 check    says how the database, the refresher and every connection are; exit status 1 where somebody must act
+
+Exit status 2: it can't start; 3: the keys are missing, wrong or readable by others. Settings come from the environment.
 """
 
 import argparse
@@ -77,7 +79,7 @@ def _serve(settings: Settings) -> int:
 
 def _work(settings: Settings) -> int:
     """Refresh until told to stop."""
-    services = cast(Services, create_app(settings).extensions["applinks"])
+    services = cast(Services, create_app(settings, may_make=False).extensions["applinks"])
     if services.health.read_only:
         raise StartRefusedError(f"{settings.database_place} can only be read, so nothing can be refreshed.")
     for number in _STOPPED_BY:
@@ -93,11 +95,11 @@ def _work(settings: Settings) -> int:
 
 def _check(settings: Settings) -> int:
     """Say how everything is; the exit status is 1 where somebody must act."""
-    services = cast(Services, create_app(settings).extensions["applinks"])
+    services = cast(Services, create_app(settings, may_make=False).extensions["applinks"])
     health, damage = services.health.report(), services.inspection.damage()
     _say(f"Database: {settings.database_place}, {damage or 'sound'}{', can only be read' if health.read_only else ''}")
     seen = f", last seen {_moment(health.seen_at)}" if health.seen_at else ""
-    _say(f"Refresher: {', '.join(health.places) or 'stopped'}{seen}")
+    _say(f"Refresher: {'; '.join(health.places) or 'stopped'}{seen}")
     try:
         connections = services.inspection.connections()
     except DatabaseError as error:
@@ -110,7 +112,8 @@ def _check(settings: Settings) -> int:
             by = f" by {event.actor}" if event.actor else ""
             _say(f"    {_moment(event.at)}  {event.what}{times}{by}{f': {event.words}' if event.words else ''}")
     waiting = sum(found.needs_a_person for found in connections)
-    _say(f"{len(connections) - waiting} of {len(connections)} connections are well.")
+    well = f"{len(connections) - waiting} of {len(connections)} connections are well."
+    _say(well if connections else "There are no connections yet.")
     stopped = health.anything_to_refresh and not health.refreshing
     return 1 if damage or waiting or stopped or health.read_only else 0
 
@@ -156,8 +159,10 @@ def _stop(signum: int, frame: object) -> NoReturn:
 def _welcome(services: Services) -> str:
     settings, sign_in = services.settings, services.sign_in
     lines = [
-        f"Applinks listens at {settings.host}:{settings.port}, its data is in {settings.data_dir}. Ctrl-C stops it."
+        f"Applinks listens at {settings.host}:{settings.port}, its data is in {_whereabouts(settings)}. Ctrl-C stops it."
     ]
+    if services.health.read_only:
+        lines.append("The database can only be read: nothing can be changed, and no token is refreshed.")
     if settings.demo:
         lines.append("This is the demo: its provider is this Applinks itself. The address below signs you in once.")
     elif not sign_in.anybody():
@@ -165,6 +170,10 @@ def _welcome(services: Services) -> str:
     else:
         return "\n".join([*lines, f"Open {settings.base_url}/"])
     return "\n".join([*lines, f"Open {settings.base_url}/setup/{sign_in.new_setup_code()}"])
+
+
+def _whereabouts(settings: Settings) -> str:
+    return settings.database_place if settings.database_url else str(settings.data_dir)
 
 
 def _say(text: str, out: TextIO = sys.stdout) -> None:

@@ -24,6 +24,7 @@ _KEY_BYTES = 32
 
 # Not cryptography's Argon2id: two threads that hash at once wait for each other there, for ever.
 _ARGON2ID = argon2.PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4)
+_WITHOUT_MEANS = ("Memory allocation error", "Threading failure")
 
 # The hash of a random password that nobody knows: checking a password against it takes as long as against a real one.
 NOBODYS_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$tF1QNMCbl3RvpN7L00FHyQ$glL/Mbq8J87HclwVyJiFuAUiuZfzITTdQjN+e1SjPEc"  # noqa: S105 (a hash)
@@ -148,7 +149,9 @@ def password_matches(password: str, hashed: str) -> bool:
     """Whether `password` gives `hashed`; takes as long when it doesn't. Raises MemoryError where it can't be known."""
     try:
         return _ARGON2ID.verify(hashed, password)
-    except (argon2.exceptions.VerifyMismatchError, argon2.exceptions.InvalidHashError):
-        return False
     except argon2.exceptions.VerificationError as error:
-        raise MemoryError(str(error)) from None
+        if str(error) in _WITHOUT_MEANS:
+            raise MemoryError(str(error)) from None
+        return False
+    except argon2.exceptions.InvalidHashError:
+        return False

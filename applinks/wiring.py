@@ -63,7 +63,7 @@ def build(
         renewal=renewal,
         refresher=Refresher(links, renewal, leases, owner, clock, pace),
         tokens=Tokens(vault, renewal, leases, clock, pace),
-        health=Health(renewal, clock, pace, read_only=storage.read_only),
+        health=Health(renewal, owner, clock, pace, read_only=storage.read_only),
         inspection=Inspection(vault),
         authorization=Authorization(storage.keys, clock),
         sign_in=SignIn(clock),

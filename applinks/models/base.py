@@ -4,10 +4,12 @@ Both databases behave alike: statements commit by themselves or in a transaction
 commit that was answered survives a power cut.
 """
 
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import peewee
 from peewee import DatabaseProxy, InterfaceError, Model, OperationalError, PostgresqlDatabase, SqliteDatabase
 
 BUSY_SECONDS = 5
@@ -36,6 +38,7 @@ _ALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+_TRIAL_SECONDS = 0.5
 _WRITERS = 0x6170706C  # the number of the lock that writers of a PostgreSQL database hold
 
 database = DatabaseProxy()
@@ -56,11 +59,41 @@ class _Sqlite(SqliteDatabase):
 class _Postgresql(PostgresqlDatabase):
     """Connects anew when the server was restarted, wherever nothing can be done twice by that."""
 
-    def _connect(self) -> Any:
+    def __init__(self, url: str, **how: Any) -> None:
+        super().__init__(url, **how)
+        self._own = threading.local()
+        self._away = False
+        self._trial = threading.Lock()
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Connect this thread, not under peewee's lock of all threads: at a server that has fallen silent, each would wait
+        for the one before it. Raises OperationalError, soon while somebody else finds out whether it is back.
+        """
+        if reuse_if_open and not self.is_closed():
+            return False
+        alone = self._away
+        if alone and not self._trial.acquire(timeout=_TRIAL_SECONDS):
+            raise OperationalError("The database doesn't answer.")
+        try:
+            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+                self._own.connection = self._reach()
+            self._away = False
+        except (OperationalError, InterfaceError):
+            self._away = True
+            raise
+        finally:
+            if alone:
+                self._trial.release()
+        return bool(super().connect(reuse_if_open))
+
+    def _reach(self) -> Any:
         connection = super()._connect()  # type: ignore[misc]
         for name, value in SESSION.items():
             connection.execute(f"SET {name} = '{value}'")
         return connection
+
+    def _connect(self) -> Any:
+        return self._own.connection
 
     def begin(self, isolation_level: str | None = None) -> None:
         """One writer at a time, as SQLite has it: what a transaction reads stays as it is until its end."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from peewee import DatabaseError, InterfaceError
 
 from applinks.models import Connection, Heartbeat
+from applinks.services.owner import Owner
 from applinks.services.renewal import Renewal
 from applinks.services.schedule import Pace
 
@@ -29,12 +30,16 @@ class Report:
 
     @property
     def well(self) -> bool:
-        return self.database and self.refreshing and not self.unstored and not self.read_only
+        idle = not self.refreshing and self.anything_to_refresh
+        return self.database and not (idle or self.unstored or self.read_only)
 
 
 class Health:
-    def __init__(self, renewal: Renewal, clock: Callable[[], float], pace: Pace, *, read_only: bool) -> None:
+    def __init__(
+        self, renewal: Renewal, owner: Owner, clock: Callable[[], float], pace: Pace, *, read_only: bool
+    ) -> None:
         self._renewal = renewal
+        self._owner = owner
         self._clock = clock
         self._pace = pace
         self.read_only = read_only
@@ -47,6 +52,7 @@ class Health:
         except (DatabaseError, InterfaceError):
             return Report(False, None, (), self._renewal.unstored, self.read_only, True)
         now = self._clock()
-        alive = tuple(beat.place for beat in beats if abs(now - beat.at) <= BEATS * self._pace.beat)
+        recent = [beat for beat in beats if abs(now - beat.at) <= BEATS * self._pace.beat]
+        alive = tuple(beat.place for beat in recent if not self._owner.has_died(beat.process))
         seen_at = beats[0].at if beats else None
         return Report(True, seen_at, alive, self._renewal.unstored, self.read_only, anything)

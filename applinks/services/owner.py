@@ -28,17 +28,23 @@ class Owner:
         self._file: int | None = None
         self._making = threading.Lock()
 
-    def new_lease(self) -> str:
-        """A name for one lease, which says whose it is."""
+    def live(self) -> None:
+        """Let others see that this process lives."""
         with self._making, suppress(OSError):
             if self._file is None:
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 self._forget_the_dead()
                 self._file = _locked(self._folder / self.name)
+
+    def new_lease(self) -> str:
+        """A name for one lease, which says whose it is."""
+        self.live()
         return f"{self.name}{new_id()}"
 
     def has_died(self, lease: str) -> bool:
-        """Whether the process that took a lease has ended without giving it back: known for this data folder only."""
+        """Whether the process that took a lease, or has this name, has ended without a word: known for this data folder
+        only.
+        """
         name = lease[:32]
         return bool(_NAME.fullmatch(name)) and name != self.name and _is_unlocked(self._folder / name)
 
@@ -60,7 +66,7 @@ class Owner:
 
 def _locked(file: Path) -> int:
     """Raises OSError where the file system has no locks."""
-    found = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    found = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -72,7 +78,7 @@ def _locked(file: Path) -> int:
 def _is_unlocked(file: Path) -> bool:
     """Whether a file is there that nobody holds."""
     try:
-        found = os.open(file, os.O_RDWR)
+        found = os.open(file, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

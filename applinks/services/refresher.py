@@ -106,6 +106,7 @@ class Refresher:
 
     def beat(self) -> None:
         """Say that this process refreshes."""
+        self._owner.live()
         now = int(self._clock())
         place = f"{platform.node()}, process {os.getpid()}"
         with database.atomic():
@@ -146,10 +147,12 @@ class Refresher:
         """After a clock has gone back, what was planned with the earlier one is due: far away it might be never."""
         if self._looked_at <= now < self._looked_at + self._pace.beat:
             return
-        with database.atomic():
-            if (back := self._looked_at - now) > SKEW_SECONDS:
-                self._follow_back(now, back)
-            Connection.update(next_attempt_at=now).where(is_from_the_future(now)).execute()
+        back, impossible = self._looked_at - now, is_from_the_future(now)
+        if back > SKEW_SECONDS or Connection.select().where(impossible).exists():
+            with database.atomic():
+                if back > SKEW_SECONDS:
+                    self._follow_back(now, back)
+                Connection.update(next_attempt_at=now).where(impossible).execute()
         self._looked_at = now
 
     def _follow_back(self, now: int, back: int) -> None:

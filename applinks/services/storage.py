@@ -34,13 +34,14 @@ class Storage:
     read_only: bool
 
 
-def open_storage(settings: Settings) -> Storage:
-    """Open the database, made on a first start together with its keys.
+def open_storage(settings: Settings, *, may_make: bool = True) -> Storage:
+    """Open the database; on a first start it is made together with its keys, where this one `may_make` them.
 
     Raises StartRefusedError: exit status 3 where keys are missing, wrong or readable by others, 2 for anything else.
     """
     place = settings.database_place
-    _make_folder(settings.data_dir)
+    if may_make:
+        _make_folder(settings.data_dir)
     with _one_start_at_a_time(settings.data_dir):
         try:
             read_only = False if settings.database_url else _is_read_only(settings.database_file)
@@ -51,6 +52,8 @@ def open_storage(settings: Settings) -> Storage:
                 _warn_of_network_folder(settings.data_dir)
                 open_sqlite(settings.database_file, read_only=read_only)
                 existed = settings.database_file.exists() and settings.database_file.stat().st_size > 0
+            if not existed and not may_make:
+                raise StartRefusedError(f"There is no Applinks in {place} yet. Start the server first.")
             had_keys = settings.keys_file.exists()
             keys = _keys(settings, place, existed=existed)
             if not existed:
@@ -76,13 +79,22 @@ def _keys(settings: Settings, place: str, *, existed: bool) -> crypto.KeyRing:
             EXIT_KEYS,
         )
     if not existed and file == settings.data_dir / "keys" and file.exists():
-        raise StartRefusedError(
-            f"{file} is there but the database {place} is missing or empty. Restore a backup of it, or move the keys "
-            "away to begin anew."
-        )
+        raise StartRefusedError(f"{file} is there but the database {place} is missing or empty. {_advice(settings)}")
     if not existed and not file.exists():
         _write_private(file, crypto.new_keys_text())
     return _read_keys(file)
+
+
+def _advice(settings: Settings) -> str:
+    """What to do about keys without their database."""
+    if not settings.database_url:
+        return "Restore a backup of it, set APPLINKS_DATABASE_URL if it is in PostgreSQL, or move the keys away to begin anew."
+    if settings.database_file.exists():
+        return (
+            "These keys belong to the SQLite file beside them, and nothing moves from there: keep both, and set "
+            "APPLINKS_DATA_DIR to another folder."
+        )
+    return "Is it the right one? To begin anew there, set APPLINKS_KEYS_FILE to these keys or to a file that isn't there yet."
 
 
 @contextmanager
@@ -90,6 +102,9 @@ def _one_start_at_a_time(folder: Path) -> Iterator[None]:
     """Several processes may start at once; the first one makes what isn't there yet."""
     try:
         lock = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # then nothing is made there
+        yield
+        return
     except OSError as error:
         raise StartRefusedError(f"The data folder {folder} can't be read: {error.strerror}.") from None
     try:
@@ -103,6 +118,8 @@ def _one_start_at_a_time(folder: Path) -> Iterator[None]:
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise StartRefusedError(f"The data folder {folder} is a file, not a folder.") from None
     except OSError as error:
         raise StartRefusedError(f"The data folder {folder} can't be made: {error.strerror}.") from None
 
@@ -198,4 +215,4 @@ def _create_instance(keys: crypto.KeyRing) -> None:
 
 
 def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+    return " ".join(str(error).split()).rstrip(".?!")

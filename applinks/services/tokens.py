@@ -70,7 +70,7 @@ class Tokens:
                 raise NoTokenError(_MENDED_BY_PEOPLE[state], state)
             if is_fresh(connection, int(self._clock()), seconds):
                 return self._opened(connection)
-            if asked or time.monotonic() > until or not self._may_be_refreshed(connection, seconds):
+            if asked or not self._may_be_refreshed(connection, seconds):
                 return self._as_it_is(connection)
             if self._leases.may_be_taken(connection):
                 try:
@@ -78,6 +78,8 @@ class Tokens:
                 except (DatabaseError, InterfaceError):
                     asked = True
             if not asked:
+                if time.monotonic() > until:
+                    return self._as_it_is(connection)
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_LOOK)
 

@@ -31,13 +31,14 @@ _SAID = {
 @blueprint.get("")
 @unattended
 def show(slug: str, label: str) -> ResponseReturnValue:
-    """One connection with its history; for htmx, the part that keeps itself up to date."""
+    """One connection with its history; for htmx, the part of the page that keeps itself up to date."""
     outgoing = services().links.outgoing(slug)
     connection = services().connections.find(outgoing.link.id, label)
-    if by_htmx():
-        return render_template("connections/_connection.html", outgoing=outgoing, connection=connection, alone=_alone())
+    if by_htmx() and not _alone():
+        return render_template("connections/_connection.html", outgoing=outgoing, connection=connection)
     events = history.recent(outgoing.link.id, HISTORY_LINES, label=label)
-    return render_template("connections/show.html", outgoing=outgoing, connection=connection, events=events, alone=True)
+    template = "connections/_alone.html" if by_htmx() else "connections/show.html"
+    return render_template(template, outgoing=outgoing, connection=connection, events=events, alone=True)
 
 
 @blueprint.post("/refresh")

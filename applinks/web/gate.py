@@ -55,14 +55,14 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
     def pass_or_refuse() -> ResponseReturnValue | None:
         if not request.query_string.isascii():
             abort(400)  # not every server refuses raw bytes, and Werkzeug can't read them
-        if "\0" in request.path:
-            abort(404)  # nothing is stored under such a name
         view = current_app.view_functions.get(request.endpoint or "")
         if request.endpoint == "static" or getattr(view, "from_applications", False):
             return None
         if elsewhere := _canonical_loopback():
             return redirect(elsewhere, 307)
         _load_session(active=not (getattr(view, "unattended", False) and by_htmx()))
+        if "\0" in request.path:
+            abort(404)  # nothing is stored under such a name
         if view:
             _check_origin()
         if view is None or getattr(view, "public", False) or browser_session():

@@ -26,7 +26,7 @@ class StateWords:
 STATES = {
     State.CONNECTED: StateWords("Connected", "check", "good", "The token is valid and is refreshed before it expires."),
     State.DISCONNECTED: StateWords("Not connected", "circle", "quiet", "No account has given access yet."),
-    State.RETRYING: StateWords("Retrying", "refresh", "warn", "The provider can't be reached. Applinks keeps trying."),
+    State.RETRYING: StateWords("Retrying", "refresh", "warn", "The last refresh failed. Applinks keeps trying."),
     State.EXPIRING: StateWords(
         "Expires", "clock", "warn", "The provider gave no refresh token: connect again before the token expires."
     ),

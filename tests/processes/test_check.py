@@ -24,13 +24,22 @@ def check(machine: Machine, **settings: str) -> tuple[int, str]:
 
 def test_it_finds_all_well_where_nothing_is_connected(machine: Machine) -> None:
     """Nothing is to be refreshed, so that nobody need refresh."""
+    machine.serve().stop()
     status, said = check(machine)
     assert status == 0
     assert said.splitlines() == [
         f"Database: {machine.database_file}, sound",
         "Refresher: stopped",
-        "0 of 0 connections are well.",
+        "There are no connections yet.",
     ]
+
+
+def test_it_makes_nothing_where_there_is_no_applinks(machine: Machine) -> None:
+    """A mistyped folder isn't all well."""
+    status, said = check(machine)
+    assert status == 2
+    assert "There is no Applinks in" in said
+    assert not machine.folder.exists()
 
 
 def test_it_finds_all_well_beside_a_server(machine: Machine) -> None:

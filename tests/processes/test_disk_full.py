@@ -183,10 +183,10 @@ def test_it_leaves_the_schema_as_it_was_when_the_disk_is_full(machine: Machine) 
 def test_it_makes_no_half_an_applinks_on_a_full_disk(machine: Machine) -> None:
     """C6: what a first start has left behind doesn't keep the next one from starting."""
     full = machine.customized("import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))")
-    refused = machine.start("check", PYTHONPATH=full)
+    refused = machine.start(PYTHONPATH=full)
     assert refused.wait() == 2
     assert len(refused.lines) == 1
-    assert machine.start("check").wait() == 0
+    assert machine.serve().stop() == 0
 
 
 def test_it_recovers_on_a_disk_that_was_full_indeed(machine: Machine) -> None:

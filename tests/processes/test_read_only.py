@@ -116,7 +116,7 @@ def test_it_reads_what_was_written_last_before_it_was_killed(machine: Machine) -
 @pytest.mark.parametrize("command", ["", "demo"])
 def test_it_has_nobody_set_up_what_cannot_be_stored(machine: Machine, command: str) -> None:
     """C6: a folder in which nobody is an administrator yet, and the demo, which must follow its address."""
-    machine.start("check").wait()
+    machine.serve().stop()
     refused = machine.start(command, **made_read_only(machine, "both"))
     assert refused.wait() == 2
     assert len(refused.lines) == 1

@@ -27,6 +27,11 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         ("worker", {"APPLINKS_REFRESHER": "nonsense"}, "APPLINKS_REFRESHER is 'nonsense': it must be on or off."),
         ("check", {"APPLINKS_DATABASE_URL": "mysql://u:CANARY@db/x"}, "APPLINKS_DATABASE_URL must look like"),
         ("serve", {"APPLINKS_DATABASE_URL": "postgresql://u:CANARY@db:port/x"}, "APPLINKS_DATABASE_URL must look like"),
+        ("check", {"APPLINKS_DATABASE_URL": "postgresql://u:CANARY%zz@127.0.0.1/x"}, "APPLINKS_DATABASE_URL must look"),
+        ("check", {"APPLINKS_DATABASE_URL": "postgresql://u:a@CANARY@127.0.0.1/x"}, "APPLINKS_DATABASE_URL must look"),
+        ("check", {"APPLINKS_DATABASE_URL": "postgresql://u:1/CANARY@127.0.0.1/x"}, "APPLINKS_DATABASE_URL must look"),
+        ("check", {"APPLINKS_DATABASE_URL": "postgresql:///x?password=CANARY"}, "APPLINKS_DATABASE_URL must look"),
+        ("check", {"APPLINKS_DATABASE_URL": "postgres://u:CANARY@127.0.0.1/x"}, "APPLINKS_DATABASE_URL must look"),
         ("demo", {"APPLINKS_DATABASE_URL": "postgresql://u:CANARY@127.0.0.1/x"}, "the demo keeps an SQLite file"),
         (
             "worker",

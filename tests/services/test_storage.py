@@ -104,7 +104,7 @@ def test_it_refuses_keys_whose_database_is_gone(started: Settings, how: str) -> 
         started.database_file.unlink()
     if how == "empty":
         started.database_file.touch()
-    refused(started, 2, "Restore a backup")
+    refused(started, 2, "missing or empty")
 
 
 @pytest.mark.sqlite

@@ -123,3 +123,31 @@ def test_it_waits_for_another_writer_only_so_long(services: Services, monkeypatc
     other.join()
     with database.atomic():
         assert not Event.select().exists()
+
+
+@pytest.mark.postgresql
+def test_it_lets_one_find_out_whether_the_database_is_back(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C6: at a server that has fallen silent, not everybody waits, and nobody for another."""
+    asked, go, reach = threading.Event(), threading.Event(), database.obj._reach
+
+    def silent() -> None:
+        raise OperationalError("timeout expired")
+
+    def back() -> object:
+        asked.set()
+        go.wait(10)
+        return reach()
+
+    database.close()
+    monkeypatch.setattr(database.obj, "_reach", silent)
+    with pytest.raises(OperationalError, match="timeout"):
+        database.connect()
+    monkeypatch.setattr(database.obj, "_reach", back)
+    first = threading.Thread(target=lambda: (database.connect(), database.close()))
+    first.start()
+    assert asked.wait(10)
+    with pytest.raises(OperationalError, match="doesn't answer"):
+        Event.select().exists()
+    go.set()
+    first.join()
+    assert not Event.select().exists()

@@ -27,8 +27,17 @@ def test_it_is_well_while_somebody_refreshes(stranger: Visitor, services: Servic
     }
 
 
-def test_it_says_within_a_minute_that_nobody_refreshes(stranger: Visitor, services: Services, clock: Clock) -> None:
+def test_it_is_well_while_there_is_nothing_to_refresh(stranger: Visitor) -> None:
+    health = stranger.get("/healthz")
+    assert health.status_code == 200
+    assert health.get_json()["refresher"] == "stopped"
+
+
+def test_it_says_within_a_minute_that_nobody_refreshes(
+    stranger: Visitor, services: Services, clock: Clock, connect: Callable[..., None]
+) -> None:
     """A074"""
+    connect()
     assert stranger.get("/healthz").status_code == 503
     services.refresher.beat()
     clock.advance(61)
