@@ -47,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("command", nargs="?", choices=list(_COMMANDS), default="serve")
     command = parser.parse_args(arguments).command
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line a request, as long as there are many
     try:
         return _COMMANDS[command](read_settings(os.environ, demo=command == "demo"))
     except StartRefusedError as error:

@@ -66,7 +66,8 @@ def open_storage(settings: Settings, *, may_make: bool = True) -> Storage:
                 "APPLINKS_DATABASE_URL needs psycopg. Run: pip install -r requirements-postgresql.txt"
             ) from None
         except (DatabaseError, InterfaceError) as error:
-            raise StartRefusedError(f"{place} can't be used as a database: {_in_one_line(error)}.") from None
+            restore = " Restore a backup of it." if "malformed" in str(error) else ""
+            raise StartRefusedError(f"{place} can't be used as a database: {_in_one_line(error)}.{restore}") from None
     return Storage(keys, read_only)
 
 
