@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, TextIO, cast
 
 from flask import Flask
-from peewee import DatabaseError
+from peewee import DatabaseError, InterfaceError
 from waitress.server import create_server
 
 from applinks import create_app
@@ -98,13 +98,14 @@ def _check(settings: Settings) -> int:
     """Say how everything is; the exit status is 1 where somebody must act."""
     services = cast(Services, create_app(settings, may_make=False).extensions["applinks"])
     health, damage = services.health.report(), services.inspection.damage()
-    _say(f"Database: {settings.database_place}, {damage or 'sound'}{', can only be read' if health.read_only else ''}")
+    how = (damage or "sound") if health.database else "which doesn't answer as it should"
+    _say(f"Database: {settings.database_place}, {how}{', can only be read' if health.read_only else ''}")
     seen = f", last seen {_moment(health.seen_at)}" if health.seen_at else ""
     _say(f"Refresher: {'; '.join(health.places) or 'stopped'}{seen}")
     try:
         connections = services.inspection.connections()
-    except DatabaseError as error:
-        _say(f"The connections can't be read: {error}. Restore a backup of the database.")
+    except (DatabaseError, InterfaceError) as error:
+        _say(f"The connections can't be read: {error}.{' Restore a backup of the database.' if damage else ''}")
         return 1
     for found in connections:
         _say(f"{found.link.slug} {found.connection.label}: {'; '.join(_facts(found))}")

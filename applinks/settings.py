@@ -37,8 +37,8 @@ _PROXY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,
 _WORD = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 # Narrower than what PostgreSQL's library takes (its manual, 34.1.1.2), so that both find the password in the same place.
 _DATABASE_URL = re.compile(
-    rf"postgresql://(?:{_WORD}(?::{_WORD})?@)?(?P<server>(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{{1,5}})?)"
-    rf"/(?P<name>{_WORD})(?:\?(?!.*password=)[A-Za-z0-9._~%&=/+-]*)?"
+    rf"postgresql://(?:{_WORD}(?::{_WORD})?@)?(?P<server>(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{{1,5}})?)"
+    rf"/(?P<name>{_WORD})(?:\?(?!.*password=)[A-Za-z0-9._~%&=/+,-]*)?"
 )
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 
@@ -88,7 +88,7 @@ class Settings:
         if not self.database_url:
             return str(self.database_file)
         found = _DATABASE_URL.fullmatch(self.database_url)
-        return f"{found['name']} on {found['server'] or 'this machine'}" if found else ""
+        return f"{found['name']} on {found['server'] or 'the server that its URL names'}" if found else ""
 
     @property
     def cookie_name(self) -> str:
@@ -205,8 +205,9 @@ def _database_url(text: str, *, demo: bool) -> str:
         raise StartRefusedError("APPLINKS_DATABASE_URL is set, but the demo keeps an SQLite file of its own. Unset it.")
     if text and not _DATABASE_URL.fullmatch(text):
         raise StartRefusedError(
-            "APPLINKS_DATABASE_URL must look like postgresql://user:password@db.example.com/applinks, with other characters "
-            "than letters and digits written as %40, say. Without it, Applinks keeps an SQLite file in its data folder."
+            "APPLINKS_DATABASE_URL must look like postgresql://user:password@db.example.com/applinks: with that scheme, "
+            "one host, and in user and password anything but letters and digits written as %40, say. Without it, Applinks "
+            "keeps an SQLite file in its data folder."
         )
     return text
 

@@ -69,10 +69,10 @@ class _Postgresql(PostgresqlDatabase):
         """Connect this thread, not under peewee's lock of all threads: at a server that has fallen silent, each would wait
         for the one before it. Raises OperationalError, soon while somebody else finds out whether it is back.
         """
-        if reuse_if_open and not self.is_closed():
-            return False
-        alone = self._away
-        if alone and not self._trial.acquire(timeout=_TRIAL_SECONDS):
+        if not self.is_closed():
+            return bool(super().connect(reuse_if_open))
+        alone = self._away and self._trial.acquire(timeout=_TRIAL_SECONDS)
+        if self._away and not alone:
             raise OperationalError("The database doesn't answer.")
         try:
             with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
@@ -84,12 +84,16 @@ class _Postgresql(PostgresqlDatabase):
         finally:
             if alone:
                 self._trial.release()
-        return bool(super().connect(reuse_if_open))
+        return bool(super().connect())
 
     def _reach(self) -> Any:
         connection = super()._connect()  # type: ignore[misc]
-        for name, value in SESSION.items():
-            connection.execute(f"SET {name} = '{value}'")
+        try:
+            for name, value in SESSION.items():
+                connection.execute(f"SET {name} = '{value}'")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _connect(self) -> Any:

@@ -38,50 +38,55 @@ class Keeper:
         with self._changed:
             return self._changed.wait_for(lambda: not self._unstored, seconds)
 
-    def keep(self, what: str, store: Callable[[], T], done: Callable[[], None]) -> T | None:
-        """Store what belongs to the connection `what`; calls `done` when that has been possible, whenever it is.
+    def keep(self, what: str, store: Callable[[], T], later: Callable[[T], None]) -> T | None:
+        """Store what belongs to the connection `what`. Whatever `store` raises, it is tried again.
 
-        Returns what `store` does, or None where it is still to come. Whatever `store` raises, it is tried again.
+        Returns what `store` does. Where that takes too long, returns None, and a thread of its own goes on until it can
+        tell `later`.
         """
         until, failed = time.monotonic() + AT_ONCE_SECONDS, False
         while True:
             try:
                 stored = store()
             except Exception as error:
-                self._say(what, error, failed=failed)
+                self._failed(what, error, before=failed)
                 failed = True
             else:
-                self._is_stored(failed=failed)
-                done()
+                self._succeeded(failed=failed)
                 return stored
             if time.monotonic() > until:
-                with suppress(RuntimeError):  # where no thread is to be had, this one goes on
-                    threading.Thread(target=self._go_on, args=(what, store, done), name="keeper", daemon=True).start()
+                with suppress(RuntimeError, MemoryError):  # where no thread is to be had, this one goes on
+                    threading.Thread(target=self._go_on, args=(what, store, later), name="keeper", daemon=True).start()
                     return None
             time.sleep(self._again)
 
-    def _go_on(self, what: str, store: Callable[[], T], done: Callable[[], None]) -> None:
+    def _go_on(self, what: str, store: Callable[[], T], later: Callable[[T], None]) -> None:
         while True:
             time.sleep(self._again)
             try:
-                store()
+                stored = store()
             except Exception as error:
-                log.debug("What connection %s was granted couldn't be stored yet: %s.", what, type(error).__name__)
-                continue
-            finally:
+                self._failed(what, error, before=True)
+            else:
+                break
+            with suppress(Exception):
                 database.close()
-            log.critical("What connection %s was granted is stored now.", what)
-            self._is_stored(failed=True)
-            done()
+        log.critical("What connection %s was granted isn't in memory only any more: %s.", what, stored)
+        self._succeeded(failed=True)
+        try:
+            later(stored)
+        finally:
+            database.close()
+
+    def _failed(self, what: str, error: Exception, *, before: bool) -> None:
+        if before:
+            log.debug("What connection %s was granted can't be stored yet: %s.", what, type(error).__name__)
             return
+        log.critical("What connection %s was granted is in memory only: %s.", what, error)
+        with self._changed:
+            self._unstored += 1
 
-    def _say(self, what: str, error: Exception, *, failed: bool) -> None:
-        if not failed:
-            log.critical("What connection %s was granted is in memory only: %s.", what, error)
-            with self._changed:
-                self._unstored += 1
-
-    def _is_stored(self, *, failed: bool) -> None:
+    def _succeeded(self, *, failed: bool) -> None:
         if failed:
             with self._changed:
                 self._unstored -= 1

@@ -61,7 +61,12 @@ class Leases:
 
     def give_back(self, connection: Connection, lease: Lease) -> None:
         """Leave the row as it was read: nothing was sent."""
-        as_read = Connection.update(lease_owner="", lease_until=0, intent_generation=connection.intent_generation)
+        as_read = Connection.update(
+            lease_owner="",
+            lease_until=0,
+            intent_generation=connection.intent_generation,
+            next_attempt_at=connection.next_attempt_at,
+        )
         as_read.where(holds(lease, connection)).execute()
 
     def _write_reserve(self) -> None:

@@ -32,7 +32,7 @@ class Owner:
         """Let others see that this process lives."""
         with self._making, suppress(OSError):
             if self._file is None:
-                self._folder.mkdir(mode=0o700, exist_ok=True)
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._forget_the_dead()
                 self._file = _locked(self._folder / self.name)
 

@@ -34,6 +34,7 @@ _UNKNOWN_PROVIDER = Verdict(
 _EXPIRED = Verdict(
     State.RECONNECT_NEEDED, "The token has expired, and the provider gave no refresh token to renew it with.", None
 )
+_HAS_A_TOKEN = Connection.access_token_enc != ""
 
 
 class Outcome(StrEnum):
@@ -43,6 +44,7 @@ class Outcome(StrEnum):
     NOTHING = "nothing to refresh with"
     CLAIMED = "claimed by another"
     OVERTAKEN = "overtaken by a change"
+    TOO_SLOW = "too slow to ask"
     UNSTORED = "granted, not stored yet"
     RETRYING = "retrying"
     REFUSED = "refused"
@@ -131,7 +133,7 @@ class Renewal:
         self._turns.wait(outgoing.host)  # with the lease: whoever doesn't get it needs no turn
         if not lease.is_young(self._pace):
             self._leases.give_back(connection, lease)
-            return Outcome.OVERTAKEN
+            return Outcome.TOO_SLOW
         sent_at = int(self._clock())
         answer = self._ask(outgoing, connection)
         if isinstance(answer, Granted):
@@ -166,11 +168,17 @@ class Renewal:
         return bool(Connection.select().where(holds(lease, connection)).exists())
 
     def _keep(self, grant: _Grant) -> Outcome:
-        connection = grant.connection
-        outcome = self._keeper.keep(connection.id, lambda: self._store(grant), lambda: self._is_over(connection.id))
-        if outcome is Outcome.OVERTAKEN:
-            self._let_go(grant)
-        return outcome or Outcome.UNSTORED
+        def later(outcome: Outcome) -> None:
+            try:
+                self._end_what_was_overtaken(grant, outcome)
+            finally:
+                self._is_over(grant.connection.id)
+
+        outcome = self._keeper.keep(grant.connection.id, lambda: self._store(grant), later)
+        if outcome is None:
+            return Outcome.UNSTORED
+        self._end_what_was_overtaken(grant, outcome)
+        return outcome
 
     def _store(self, grant: _Grant) -> Outcome:
         """Store a grant over the generation that was read, also late, when the lease is over.
@@ -195,13 +203,13 @@ class Renewal:
             self._record(connection, "refreshed", "", grant.actor)
         return Outcome.REFRESHED
 
-    def _let_go(self, grant: _Grant) -> None:
+    def _end_what_was_overtaken(self, grant: _Grant, outcome: Outcome) -> None:
         """What was granted for a connection that was ended meanwhile is ended at the provider, too.
 
         Not after a new consent: some providers end every grant of an account at once.
         """
         same = (Connection.link == grant.connection.link_id) & (Connection.label == grant.connection.label)
-        if not Connection.select().where(same & (Connection.access_token_enc != "")).exists():
+        if outcome is Outcome.OVERTAKEN and not Connection.select().where(same & _HAS_A_TOKEN).exists():
             with suppress(UnreadableError):
                 self._link_client.revoke_grant(grant.outgoing, grant.granted)
 

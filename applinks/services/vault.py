@@ -52,7 +52,7 @@ class Vault:
         columns = self._columns(connection, granted, sent_at, without_account)
         if late:
             columns[Connection.next_attempt_at] = sent_at
-        elif connection.refresh_token_enc and granted.refresh_token not in (None, self.refresh_token(connection)):
+        elif granted.refresh_token and connection.refresh_token_enc and self._is_another(connection, granted):
             columns[Connection.previous_refresh_token_enc] = connection.refresh_token_enc
         same_row = (Connection.id == connection.id) & (Connection.generation == connection.generation)
         return bool(Connection.update(columns).where(same_row).execute() == 1)
@@ -87,6 +87,10 @@ class Vault:
         if granted.scope is not None:
             columns[Connection.scopes_granted] = granted.scope
         return columns
+
+    def _is_another(self, connection: Connection, granted: Granted) -> bool:
+        """Whether a provider has replaced the refresh token that was sent."""
+        return self.refresh_token(connection) != granted.refresh_token
 
     def _is_the_same(self, connection: Connection, granted: Granted) -> bool:
         """Whether a provider has handed out the access token again that is stored already."""

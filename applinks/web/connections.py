@@ -21,10 +21,11 @@ _SAID = {
     Outcome.NOTHING: "There is no refresh token here to refresh with.",
     Outcome.CLAIMED: "A refresh was under way already.",
     Outcome.OVERTAKEN: "The connection was changed meanwhile, so the refresh was not used.",
-    Outcome.UNSTORED: "The provider gave a new token, but the database can't be written to. Applinks keeps the token in memory "
+    Outcome.UNSTORED: "The provider gave a new token, but it couldn't be stored yet. Applinks keeps the token in memory "
     "and stores it as soon as that is possible: don't stop it before.",
+    Outcome.TOO_SLOW: "This machine took too long, so the provider wasn't asked. Try again.",
     Outcome.RETRYING: "The provider gave no token this time. Applinks keeps trying.",
-    Outcome.REFUSED: "The provider refused to refresh the token.",
+    Outcome.REFUSED: "The token couldn't be refreshed. The connection says why.",
 }
 
 

@@ -75,7 +75,7 @@ def install(app: Flask) -> None:
         return page(
             503,
             "The database can't be used now",
-            f"{_why(error)} What you did may not be stored: try again in a moment, and look at it.",
+            f"{_why(error)} If you were saving something, look whether it was stored, and try again in a moment.",
             {"Retry-After": str(RETRY_SECONDS)},
         )
 
@@ -85,7 +85,7 @@ def install(app: Flask) -> None:
         return page(
             503,
             "There isn't enough memory now",
-            "Nothing was changed. Try again in a moment.",
+            "If you were saving something, look whether it was stored, and try again in a moment.",
             {"Retry-After": str(RETRY_SECONDS)},
         )
 

@@ -92,7 +92,7 @@ def test_it_asks_nothing_after_it_stood_still(
     until(lambda: refresh_due(services) == 1, "the lease is over")
     assert [request.outcome for request in strict.requests] == ["granted"]
     holder.thaw()
-    assert holder.outcome() == Outcome.OVERTAKEN.name
+    assert holder.outcome() in (Outcome.OVERTAKEN.name, Outcome.TOO_SLOW.name)
     assert len(strict.requests) == 1
     connection = Connection.get()
     assert connection.state == State.CONNECTED
@@ -206,7 +206,7 @@ def test_it_asks_nothing_while_another_stands_still_in_a_transaction(
         services.renewal.renew(Connection.get())
     refused = ada.post("/links/payroll/connections/default/disconnect")
     assert refused.status_code == 503
-    assert "may not be stored" in text_of(refused)
+    assert "look whether it was stored" in text_of(refused)
     holder.thaw()
     assert holder.outcome() == Outcome.REFRESHED.name
     assert [request.outcome for request in strict.requests] == ["granted"]

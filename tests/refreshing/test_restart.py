@@ -235,7 +235,7 @@ def test_it_refuses_to_wait_for_ever_for_another_writer(
         assert ada.get("/links/payroll").status_code == 200
         refused = ada.post("/links/payroll/connections/default/disconnect")
         assert refused.status_code == 503
-        assert "may not be stored" in text_of(refused)
+        assert "look whether it was stored" in text_of(refused)
         assert refresh_due(services) == 1
         assert not strict.requests
     until(lambda: refresh_due(services) == 1, "due again")

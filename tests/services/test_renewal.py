@@ -1,5 +1,6 @@
 """One refresh: what is stored before the provider sees a token, and what becomes of the token before it."""
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ from applinks.services.renewal import Outcome
 from applinks.wiring import Services
 from tests.conftest import Clock, refresh_due
 from tests.standin import StandIn, json_answer, raw_answer
+from tests.visitor import Visitor
 
 Connect = Callable[..., None]
 REFUSED = json_answer({"error": "invalid_grant"}, 400)
@@ -132,10 +134,11 @@ def test_it_does_not_ask_when_it_has_stood_still_for_too_long(
     connect()
     before = len(provider.token_requests)
     monkeypatch.setattr("applinks.services.leases.Lease.is_young", lambda *_: False)
-    assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
+    planned = Connection.get().next_attempt_at
+    assert services.renewal.renew(Connection.get()) == Outcome.TOO_SLOW
     assert len(provider.token_requests) == before
     row = Connection.get()
-    assert (row.lease_owner, row.intent_generation) == ("", None)
+    assert (row.lease_owner, row.intent_generation, row.next_attempt_at) == ("", None, planned)
 
 
 @pytest.mark.parametrize("owner", ["0" * 64, "", "../keys"])
@@ -232,3 +235,37 @@ def test_it_does_not_overtake_who_has_the_lease_by_now(
     assert (row.generation, row.state, row.previous_refresh_token_enc) == (2, State.CONNECTED, "")
     assert refresh_due(services) == 1
     assert Connection.get().generation == 3
+
+
+def test_it_ends_what_came_late_for_a_connection_that_has_ended(
+    ada: Visitor,
+    connect: Connect,
+    services: Services,
+    provider: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """C4: the provider would keep a grant that nobody has."""
+    connect()
+    outgoing = OutgoingLink.get()
+    endpoint = f'{{"revocation_endpoint": "{provider.base_url}/revoke", '
+    OutgoingLink.update(differences=endpoint + outgoing.differences[1:]).execute()
+    monkeypatch.setattr(keeper, "AT_ONCE_SECONDS", 0)
+    store, stuck = services.renewal._store, [True]
+
+    def locked(*arguments: Any) -> Outcome:
+        if stuck:
+            raise OperationalError("database is locked")
+        return store(*arguments)
+
+    monkeypatch.setattr(services.renewal, "_store", locked)
+    granted = provider.grant()
+    provider.answer(json_answer(granted))
+    assert services.renewal.renew(Connection.get()) == Outcome.UNSTORED
+    Connection.delete().execute()
+    stuck.clear()
+    assert services.renewal.finish(10)
+    for _ in range(100):
+        if not services.renewal._under_way:
+            break
+        threading.Event().wait(0.05)
+    assert [asked.form["token"] for asked in provider.asked if asked.path == "/revoke"] == [granted["refresh_token"]]
