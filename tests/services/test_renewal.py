@@ -14,7 +14,7 @@ from applinks.services import keeper
 from applinks.services.renewal import Outcome
 from applinks.wiring import Services
 from tests.conftest import Clock, refresh_due
-from tests.standin import StandIn, json_answer, raw_answer
+from tests.standin import Answer, StandIn, json_answer, raw_answer
 from tests.visitor import Visitor
 
 Connect = Callable[..., None]
@@ -269,3 +269,20 @@ def test_it_ends_what_came_late_for_a_connection_that_has_ended(
             break
         threading.Event().wait(0.05)
     assert [asked.form["token"] for asked in provider.asked if asked.path == "/revoke"] == [granted["refresh_token"]]
+
+
+@pytest.mark.parametrize("answer", [raw_answer("", 503), REFUSED])
+def test_it_stores_no_failure_over_somebody_elses_lease(
+    connect: Connect, services: Services, provider: StandIn, answer: Answer
+) -> None:
+    """A061: whoever has the lease by now may be luckier."""
+    connect()
+
+    def somebody_else_takes_over(request: Request) -> Response:
+        Connection.update(lease_owner="0" * 64).execute()
+        return answer(request)
+
+    provider.answer(somebody_else_takes_over)
+    assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
+    row = Connection.get()
+    assert (row.state, row.failures, row.lease_owner) == (State.CONNECTED, 0, "0" * 64)
