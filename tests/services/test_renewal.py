@@ -12,6 +12,7 @@ from werkzeug.wrappers import Request, Response
 from applinks.models import Connection, Event, OutgoingLink, State
 from applinks.services import keeper
 from applinks.services.renewal import Outcome
+from applinks.services.schedule import EARLY_SECONDS
 from applinks.wiring import Services
 from tests.conftest import Clock, refresh_due
 from tests.standin import Answer, StandIn, json_answer, raw_answer
@@ -286,3 +287,20 @@ def test_it_stores_no_failure_over_somebody_elses_lease(
     assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
     row = Connection.get()
     assert (row.state, row.failures, row.lease_owner) == (State.CONNECTED, 0, "0" * 64)
+
+
+def test_it_comes_back_at_once_when_an_answer_was_lost(
+    connect: Connect, services: Services, provider: StandIn, clock: Clock
+) -> None:
+    """C1: many providers forgive the second use of a refresh token for a few seconds; but it does so once."""
+    connect()
+    away, lost = raw_answer("", 503), raw_answer("", 504)
+    provider.answer(away, away, away, away, lost, lost)
+    waits = []
+    for _ in range(6):
+        services.renewal.renew(Connection.get())
+        waits.append(int((Connection.get().next_attempt_at or 0) - clock()))
+        clock.advance(waits[-1])
+    assert waits[3] > 90
+    assert waits[4] == EARLY_SECONDS
+    assert waits[5] > 1000
