@@ -1,8 +1,11 @@
 """The health page, and what pages say when nobody refreshes."""
 
+import os
 from collections.abc import Callable
 
 from applinks.models import Connection, Heartbeat, database
+from applinks.services.owner import Owner
+from applinks.settings import Settings
 from applinks.wiring import Services
 from tests.conftest import Clock
 from tests.visitor import Visitor, text_of
@@ -95,3 +98,16 @@ def test_it_says_why_a_page_cannot_be_shown(ada: Visitor, connect: Callable[...,
     database.execute_sql("ALTER TABLE event_elsewhere RENAME TO event")
     assert ada.get("/links/payroll").status_code == 200
     assert Connection.select().count() == 1
+
+
+def test_it_counts_nobody_who_was_killed(
+    stranger: Visitor, services: Services, settings: Settings, clock: Clock
+) -> None:
+    """A074: a beat may be a minute old, but the file of whoever beat is free."""
+    killed = Owner(settings.data_dir / "running")
+    killed.live()
+    Heartbeat.create(process=killed.name, place="here", at=int(clock()))
+    assert stranger.get("/healthz").get_json()["refreshers"] == 1
+    assert killed._file
+    os.close(killed._file)
+    assert stranger.get("/healthz").get_json()["refreshers"] == 0
