@@ -223,8 +223,9 @@ def main() -> int:
     where = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, PostgreSQL {version}"
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     head = (
-        f"What `make soak` found on {datetime.now(UTC):%Y-%m-%d}, with {where}, in {(time.monotonic() - began) / 60:.0f} "
-        f"minutes on {os.cpu_count()} cores. How busy they were at the end (load average): {load}."
+        f"What `make soak` found on {datetime.now(UTC):%Y-%m-%d}, with {where}, killing {arguments.cycles} times, in "
+        f"{(time.monotonic() - began) / 60:.0f} minutes on {os.cpu_count()} cores. How busy they were at the end (load "
+        f"average): {load}."
     )
     text = "\n\n".join(["# Soak", head, wrong, *parts])
     arguments.report.parent.mkdir(exist_ok=True)
