@@ -15,10 +15,10 @@ demo: .venv/.installed
 
 test: .venv/.installed-for-tests $(NODE_INSTALLED)
 	@$(BIN)/python tests/chromium.py
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 soak: .venv/.installed-for-tests
-	@$(BIN)/python -m pytest -n 2 --all-on-both tests/web tests/services
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --all-on-both tests/web tests/services
 	@$(BIN)/python -m tests.soak
 
 lint: .venv/.installed-for-tests
