@@ -112,21 +112,26 @@ def tour_of_the_form(page: Page) -> Iterator[str]:
 
 
 def tour_of_signing_in(page: Page, application: Application) -> Iterator[str]:
-    """The pages that a demo hasn't."""
+    """The pages that a demo hasn't; a click doesn't wait for the page that it leads to, so what is new there is awaited."""
     page.goto(application.address)
     yield "setup"
     page.get_by_role("button", name="Create administrator").click()
+    expect(page.get_by_label("User name")).to_have_attribute("aria-invalid", "true")
     yield "setup with errors"
     page.get_by_label("User name").fill("w" * 40)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Create administrator").click()
+    expect(page.get_by_role("heading", name="Application links")).to_be_visible()
     yield "the empty list"
     page.goto("/settings")
     page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_label("Current password")).to_have_attribute("aria-invalid", "true")
     yield "a wrong password change"
     page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     yield "signed out"
     page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
     yield "a wrong sign-in"
 
 
