@@ -30,11 +30,11 @@ class Keeper:
 
     @property
     def unstored(self) -> int:
-        """How many grants are in this process's memory alone."""
+        """How many grants are in this process's memory alone, or were a moment ago."""
         return self._unstored
 
     def finish(self, seconds: float) -> bool:
-        """Wait until every grant is stored, for so many seconds; returns whether that is so."""
+        """Wait until every grant is stored and what follows is done, for so many seconds; returns whether that is so."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._unstored, seconds)
 
@@ -72,11 +72,12 @@ class Keeper:
             with suppress(Exception):
                 database.close()
         log.critical("What connection %s was granted isn't in memory only any more: %s.", what, stored)
-        self._succeeded(failed=True)
         try:
             later(stored)
         finally:
-            database.close()
+            with suppress(Exception):
+                database.close()
+            self._succeeded(failed=True)  # last: who waits for this may end the process
 
     def _failed(self, what: str, error: Exception, *, before: bool) -> None:
         if before:
