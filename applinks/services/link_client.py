@@ -69,9 +69,16 @@ class LinkClient:
         if not outgoing.profile.revocation_endpoint or not connection.access_token_enc:
             return None
         if connection.refresh_token_enc:
-            token, hint = self._vault.refresh_token(connection), "refresh_token"
-        else:
-            token, hint = self._vault.access_token(connection), "access_token"
+            return self._revoke(outgoing, self._vault.refresh_token(connection), "refresh_token")
+        return self._revoke(outgoing, self._vault.access_token(connection), "access_token")
+
+    def revoke_grant(self, outgoing: Outgoing, granted: Granted) -> None:
+        """End a grant that isn't stored anywhere, as far as the provider has a way to."""
+        if outgoing.profile.revocation_endpoint:
+            hint = "refresh_token" if granted.refresh_token else "access_token"
+            self._revoke(outgoing, granted.refresh_token or granted.access_token, hint)
+
+    def _revoke(self, outgoing: Outgoing, token: str, hint: str) -> RevocationAnswer:
         credentials = self._credentials(outgoing)
         return self._authenticated(
             outgoing,
@@ -79,13 +86,6 @@ class LinkClient:
             learn=False,
             known=outgoing.profile.refresh_client_authentication is not None,
         )
-
-    def revoke_grant(self, outgoing: Outgoing, granted: Granted) -> None:
-        """End a grant that isn't stored anywhere, as far as the provider has a way to."""
-        if outgoing.profile.revocation_endpoint:
-            token, hint = granted.refresh_token or granted.access_token, "access_token"
-            hint = "refresh_token" if granted.refresh_token else hint
-            self._client.revoke(outgoing.profile, self._credentials(outgoing), token=token, hint=hint)
 
     def account(self, outgoing: Outgoing, granted: Granted) -> str:
         """The name of the account behind a grant, empty where the provider doesn't tell it."""
