@@ -138,7 +138,7 @@ def services(app: Flask) -> Services:
 def refresh_due(services: Services) -> int:
     """Have every connection refreshed whose time has come, and wait for that; returns how many were tried."""
     due = services.refresher.begin_due()
-    services.refresher.finish()
+    assert services.refresher.finish(), "a refresh is still under way"
     return due
 
 

@@ -26,7 +26,7 @@ import psycopg
 from tests import postgresql
 from tests.processes import ROOT
 from tests.refreshing.killing import GRACE_SECONDS, POINTS, PROVIDERS_POINTS, Trial, shuffled
-from tests.refreshing.together import Figures, frozen_for_real, thousand, waits_for_one_token
+from tests.refreshing.together import Figures, Must, frozen_for_real, thousand, waits_for_one_token
 from tests.rotating import RotatingProvider
 
 CYCLES = 2_000
@@ -64,8 +64,8 @@ class Run:
                 yield trial
                 trial.finish()
             finally:
+                self.wrong += [f"{database}: {what}" for what in trial.figures.wrong]
                 trial.close()
-        self.wrong += [f"{database}: {what}" for what in trial.figures.wrong]
 
 
 def refreshes(run: Run) -> Rows:
@@ -164,12 +164,17 @@ def migrations(run: Run) -> Rows:
     return rows
 
 
-def beside_each_other(what: Callable[[str], Figures], run: Run) -> Rows:
+def beside_each_other(what: Callable[[Must, str], Figures], run: Run) -> Rows:
     """The same figures on both databases, side by side."""
     found = {}
+
+    def must(holds: bool, rule: str) -> None:
+        if not holds:
+            run.wrong.append(f"{database}: broken: {rule}.")
+
     for database in DATABASES:
         url = run.server.make_database(f"soak_{next(run.numbers)}") if database == POSTGRESQL else ""
-        found[database] = what(url)
+        found[database] = what(must, url)
         tell(f"{database}, {what.__name__}: done")
     return [
         {"Figure": name, SQLITE: figure, POSTGRESQL: dict(found[POSTGRESQL])[name]} for name, figure in found[SQLITE]
@@ -238,8 +243,8 @@ def report(run: Run, title: str, section: Callable[[Run], Rows]) -> list[str]:
     """One section's part of the report; where it breaks off, the others run all the same."""
     try:
         figures = table(section(run))
-    except AssertionError as error:
-        run.wrong.append(f"{title}: broken off, {error}.")
+    except Exception as error:
+        run.wrong.append(f"{title}: broken off, {error!r}.")
         figures = "Broken off."
     return [f"## {title}", cleandoc(section.__doc__ or ""), figures]
 

@@ -273,7 +273,7 @@ class Trial:
         if not self._settings.database_url:
             self._must(execute("PRAGMA integrity_check").fetchall() == [("ok",)], "the database is sound")
             self._must(execute("PRAGMA foreign_key_check").fetchall() == [], "no row has lost its owner")
-        self.figures.checked += 1
+            self.figures.checked += 1
 
     def _await_end_of_sessions(self) -> None:
         """PostgreSQL ends what a killed client has begun a moment later, and may commit it yet."""

@@ -55,7 +55,7 @@ def test_it_loses_only_what_was_cut_off_between_a_strict_provider_and_the_commit
     """C3: each ends as `reconnect_needed`, and says why; nothing else is lost, and no retired token is sent but there."""
     trial = begin(0.0)
     kill(trial)
-    assert trial.figures.lost.total() == trial.figures.rotated
+    assert trial.figures.lost.total() == trial.figures.rotated > 0
 
 
 def test_it_keeps_the_earlier_grant_where_reconnecting_is_cut_off(begin: Begin) -> None:

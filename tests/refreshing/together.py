@@ -42,6 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS = 60  # for whatever is waited for
 LEASE, CALL = 3.0, 2.0  # a call is over before the lease: whoever was frozen in it must not go on
 Figures = list[tuple[str, str]]
+Must = Callable[[bool, str], None]  # told what must hold, and whether it does
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
@@ -244,7 +245,7 @@ def own_application(database_url: str = "") -> Iterator[tuple[Services, dict[str
             yield app.extensions["applinks"], environ
 
 
-def waits_for_one_token(database_url: str = "", times: int = 5) -> Figures:
+def waits_for_one_token(must: Must, database_url: str = "", times: int = 5) -> Figures:
     """How long 64 threads of four processes wait for a token that has expired; a database given must be empty."""
     waits: list[float] = []
     asked = 0
@@ -260,6 +261,7 @@ def waits_for_one_token(database_url: str = "", times: int = 5) -> Figures:
             waits += ask_all(instances, connection.id)[1]
         asked = len(provider.requests)
     waits.sort()
+    must(asked == times, f"one request for each token, not {asked} for {times}")
     return [
         ("Token requests for 64 threads", f"{asked / times:g}"),
         ("Wait of a thread at a provider that takes 0.2 s, median", f"{waits[len(waits) // 2]:.2f} s"),
@@ -268,7 +270,7 @@ def waits_for_one_token(database_url: str = "", times: int = 5) -> Figures:
     ]
 
 
-def thousand(database_url: str = "", connections: int = 1000) -> Figures:
+def thousand(must: Must, database_url: str = "", connections: int = 1000) -> Figures:
     """As many connections that expire in the same minute, at a provider that takes 0.2 s; a database given must be
     empty."""
     with own_application(database_url) as (services, _), RotatingProvider(latency=0.2) as provider:
@@ -289,6 +291,9 @@ def thousand(database_url: str = "", connections: int = 1000) -> Figures:
         services.refresher.stop()
         spare = [ends[row.id] - (row.refreshed_at or 0) for row in Connection.select()]
         peak, asked = provider.requests_per_second(), len(provider.requests)
+        must(asked == connections, f"one request for each connection, not {asked} in all")
+        must(peak <= 10, f"at most 10 requests a second, not {peak}")
+        must(min(spare) > 0, "every token is refreshed before it has expired")
         return [
             ("Connections that expire in the same minute", str(connections)),
             ("Refreshed after their token had expired", str(sum(left <= 0 for left in spare))),
@@ -305,7 +310,7 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def frozen_for_real(database_url: str = "", seconds: int = 70) -> Figures:
+def frozen_for_real(must: Must, database_url: str = "", seconds: int = 70) -> Figures:
     """A process frozen for so long with the real lease of a minute, once before it asks and once before it stores."""
     figures: Figures = []
     for point, grace in (("leased", 0.0), ("answered", 3600.0)):
@@ -325,6 +330,8 @@ def frozen_for_real(database_url: str = "", seconds: int = 70) -> Figures:
             same = Connection.get().access_token_enc == stored
             usable = provider.is_usable("default", refresh_token(services))
             where = "after the lease, before it asks" if point == "leased" else "after the answer, before it stores"
+            must(same and usable, f"frozen {where}: what is stored is good, and untouched by it")
+            must(len(provider.requests) == (1 if point == "leased" else 2), f"frozen {where}: nobody asks once more")
             figures += [
                 (f"Frozen for {seconds} s {where}: another took over after", f"{took_over:.1f} s"),
                 (f"{where.capitalize()}: token requests in all", str(len(provider.requests))),
