@@ -104,6 +104,8 @@ document.addEventListener("input", ({ target }) => {
   // What was wrong is being mended.
   target.closest(".field, .choices")?.querySelector(".wrong")?.remove();
   target.removeAttribute("aria-invalid");
+  // An answer that is still on its way knows nothing of this choice, and would take it back.
+  if (target.matches(".reveals")) find("[data-hx-trigger*='.reveals']")?.dispatchEvent(new Event("htmx:abort"));
   keepDraft();
 });
 document.addEventListener("htmx:after:swap", (event) => {

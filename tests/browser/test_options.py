@@ -1,6 +1,6 @@
 """The folded part of the form: it stays out of the way, keeps what was typed, and shows itself when it is wrong."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.journey import AUTHORIZATION_ENDPOINT, TOKEN_ENDPOINT, fill_credentials, fill_custom, open_form, save
 
@@ -51,6 +51,23 @@ def test_it_brings_back_what_was_typed_when_a_choice_is_taken_back(page: Page) -
     page.get_by_label("Grant type").select_option("authorization_code")
     expect(page.get_by_label("Authorization endpoint")).to_have_value(AUTHORIZATION_ENDPOINT)
     expect(page.get_by_label("Client ID")).to_have_value("payroll-client")
+
+
+def test_it_keeps_a_choice_that_was_made_while_an_answer_was_on_its_way(page: Page) -> None:
+    fill(page, "Undecided")
+    page.get_by_role("radio", name="Google").check()
+    expect(page.get_by_label("Authorization endpoint")).to_have_value("https://accounts.google.com/o/oauth2/v2/auth")
+
+    def choose_meanwhile(route: Route) -> None:
+        late = route.fetch()
+        page.get_by_label("Grant type").select_option("client_credentials")
+        route.fulfill(response=late)
+
+    page.get_by_role("radio", name="Custom").check()
+    expect(page.get_by_label("Authorization endpoint")).to_have_value(AUTHORIZATION_ENDPOINT)
+    page.route("**/fields", choose_meanwhile, times=1)  # asks what belongs to the endpoints that were brought back
+    expect(page.get_by_label("Authorization endpoint")).to_have_count(0)
+    expect(page.get_by_label("Grant type")).to_have_value("client_credentials")
 
 
 def test_it_drops_no_stored_option_when_a_choice_is_taken_back(page: Page) -> None:
