@@ -257,7 +257,9 @@ def test_it_pauses_one_request_at_a_point(rotating: RotatingProvider, point: Poi
         else:
             client.settimeout(DEADLINE)
             while (b"}" if part == 2 else b"{") not in came:
-                came += client.recv(65_536)
+                block = client.recv(65_536)
+                assert block, "it ended too early"
+                came += block
         client.settimeout(DEADLINE)
         assert (b"}" in came) is (part == 2)
         rotating.go()

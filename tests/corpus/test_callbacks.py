@@ -114,7 +114,8 @@ class Scene:
     def stop(self) -> None:
         self._server.task_dispatcher.shutdown()
         self._server.trigger.pull_trigger(self._server.close)
-        self._thread.join()
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the server doesn't stop"
         self.provider.stop()
         database.close()
 

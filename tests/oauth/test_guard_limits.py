@@ -150,12 +150,12 @@ def test_it_gives_up_where_no_place_becomes_free_in_time(
     def resolve(host: str) -> list[str]:
         if next(looks) == 0:
             looking.set()
-            found.wait()
+            found.wait(10)
         return ["127.0.0.1"]
 
     guard = Guard(loopback=True, resolve=resolve, ca_file=authority.ca_file, seconds=1.5)
     late = pool.submit(failure, guard, at(slow))
-    looking.wait()
+    assert looking.wait(10)
     for _ in range(4):
         pool.submit(get, guard, at(slow))
     wait_until(lambda: slow.connections == 4)
@@ -168,7 +168,7 @@ def test_it_gives_up_where_no_place_becomes_free_in_time(
 def test_it_counts_the_name_service_within_the_deadline(quick: FaultyProvider) -> None:
     """A085"""
     over = threading.Event()
-    guard = Guard(loopback=True, resolve=lambda host: ["127.0.0.1"] if over.wait() else [], seconds=0.3)
+    guard = Guard(loopback=True, resolve=lambda host: ["127.0.0.1"] if over.wait(10) else [], seconds=0.3)
     began = time.monotonic()
     failed = failure(guard, at(quick))
     assert time.monotonic() - began < 1

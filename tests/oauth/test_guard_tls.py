@@ -38,13 +38,14 @@ def serve() -> Iterator[Serve]:
 
     def start(handle: Callable[[socket.socket], None]) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(10)  # closing it would wake nobody
         listeners.append(listener)
 
         def run() -> None:
             with contextlib.suppress(OSError), listener.accept()[0] as connection:
                 handle(connection)
 
-        threads.append(threading.Thread(target=run))
+        threads.append(threading.Thread(target=run, daemon=True))
         threads[-1].start()
         return f"https://localhost:{listener.getsockname()[1]}/token"
 

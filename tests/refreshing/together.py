@@ -208,7 +208,7 @@ class Instance:
             raise
         finally:
             self._process.wait()
-            self._reader.join()
+            self._reader.join(SECONDS)
             self._process.stdout.close()
         said = "".join(self.lines)
         assert status == 0, said

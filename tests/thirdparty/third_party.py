@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tests.thirdparty.browser import PASSWORD, SECONDS, USERNAME
 from tests.visitor import BASE_URL
 
 LIFE = 600
+START_SECONDS = 60
 LINK_ID = "0123456789abcdef" * 2  # fixed, since a server is told the Redirect URL before it starts
 REDIRECT_URI = f"{BASE_URL}/oauth/callback/{LINK_ID}"
 # Characters that Basic carries only when both sides encode them as a form does (RFC 6749 §2.3.1). No space: Authlib
@@ -128,8 +130,11 @@ def served(*command: str, **options: Any) -> Iterator[str]:
         assert server.stdin
         assert server.stdout
         try:
+            silent = threading.Timer(START_SECONDS, server.kill)
+            silent.start()
             base_url = server.stdout.readline().strip()
-            assert base_url, f"{command[0]} ended without a word"
+            silent.cancel()
+            assert base_url, f"{command[0]} ended without a word, or said none in {START_SECONDS} s"
             yield base_url
         finally:
             server.stdin.close()
