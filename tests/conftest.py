@@ -11,7 +11,8 @@ from flask import Flask
 
 from applinks import create_app
 from applinks.crypto import hash_password, new_id
-from applinks.models import TABLES, Administrator, database
+from applinks.models import TABLES, Administrator, Connection, database
+from applinks.services.renewal import Outcome
 from applinks.settings import Settings, read_settings
 from applinks.wiring import Services
 from tests.postgresql import Server
@@ -140,6 +141,18 @@ def refresh_due(services: Services) -> int:
     due = services.refresher.begin_due()
     assert services.refresher.finish(), "a refresh is still under way"
     return due
+
+
+def renew(services: Services) -> Outcome:
+    """Refresh the one connection there is, due or not."""
+    return services.renewal.renew(Connection.get())
+
+
+def due_in(services: Services, clock: Clock) -> int:
+    """Seconds until the refresher acts."""
+    connection = Connection.get()
+    assert connection.next_attempt_at is not None
+    return int(connection.next_attempt_at - clock())
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from applinks.services.storage import open_storage
 from applinks.services.tokens import NoTokenError
 from applinks.settings import Settings
 from applinks.wiring import Services
-from tests.conftest import Clock, refresh_due
+from tests.conftest import Clock, refresh_due, renew
 from tests.standin import StandIn, callback_path
 from tests.visitor import Visitor, text_of
 
@@ -200,7 +200,7 @@ def test_it_keeps_a_grant_without_a_thread_to_keep_it_in(
     monkeypatch.setattr(services.renewal, "_keeper", keeper.Keeper(0.01))
     monkeypatch.setattr(keeper, "AT_ONCE_SECONDS", -1)
     monkeypatch.setattr(keeper, "threading", SimpleNamespace(Thread=StartsLater(3)))
-    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
+    assert renew(services) == Outcome.REFRESHED
     assert services.renewal.unstored == 0
     assert Connection.get().generation == 2
 

@@ -13,7 +13,7 @@ from applinks.services import keeper
 from applinks.services.renewal import Outcome
 from applinks.services.schedule import EARLY_SECONDS
 from applinks.wiring import Services
-from tests.conftest import Clock, refresh_due
+from tests.conftest import Clock, refresh_due, renew
 from tests.standin import Answer, StandIn, json_answer, raw_answer
 from tests.visitor import Visitor
 
@@ -38,7 +38,7 @@ def test_it_stores_what_it_is_about_to_do_before_the_provider_sees_it(
         return json_answer(provider.grant())(request)
 
     provider.answer(look)
-    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
+    assert renew(services) == Outcome.REFRESHED
     assert seen == [(1, 1, True)]
     row = Connection.get()
     assert (row.intent_generation, row.generation, row.lease_owner) == (None, 2, "")
@@ -50,20 +50,20 @@ def test_it_keeps_the_previous_refresh_token_until_its_successor_has_worked(
     """A072"""
     connect()
     first = Connection.get().refresh_token_enc
-    services.renewal.renew(Connection.get())
+    renew(services)
     assert Connection.get().previous_refresh_token_enc == first
     second = Connection.get().refresh_token_enc
-    services.renewal.renew(Connection.get())
+    renew(services)
     assert Connection.get().previous_refresh_token_enc == second
     provider.answer(json_answer({"access_token": "CANARY-a", "token_type": "Bearer", "expires_in": 60}))
-    services.renewal.renew(Connection.get())
+    renew(services)
     assert Connection.get().previous_refresh_token_enc == ""
 
 
 def test_it_keeps_no_token_as_its_own_predecessor(connect: Connect, services: Services, provider: StandIn) -> None:
     connect()
     provider.answer(json_answer(provider.grant() | {"refresh_token": sent_at_first(services)}))
-    services.renewal.renew(Connection.get())
+    renew(services)
     assert Connection.get().previous_refresh_token_enc == ""
 
 
@@ -77,21 +77,21 @@ def test_it_tries_the_previous_token_where_the_provider_never_knew_its_successor
     """I4: a provider that was restored from a backup, say."""
     connect()
     known = provider.refresh_token
-    services.renewal.renew(Connection.get())
+    renew(services)
     lost, provider.refresh_token = provider.refresh_token, known
-    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
+    assert renew(services) == Outcome.REFRESHED
     assert sent(provider)[-2:] == [lost, known]
     assert Connection.get().state == State.CONNECTED
-    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
+    assert renew(services) == Outcome.REFRESHED
 
 
 def test_it_tries_the_previous_token_once(connect: Connect, services: Services, provider: StandIn) -> None:
     """I4, I5"""
     connect()
-    services.renewal.renew(Connection.get())
+    renew(services)
     before = len(provider.token_requests)
     provider.answer(REFUSED, REFUSED, json_answer(provider.grant()))
-    assert services.renewal.renew(Connection.get()) == Outcome.REFUSED
+    assert renew(services) == Outcome.REFUSED
     connection = Connection.get()
     assert connection.state == State.RECONNECT_NEEDED
     assert connection.words == "invalid_grant"
@@ -104,9 +104,9 @@ def test_it_decides_nothing_while_the_previous_token_is_not_answered(
 ) -> None:
     """I5"""
     connect()
-    services.renewal.renew(Connection.get())
+    renew(services)
     provider.answer(REFUSED, raw_answer("", 503))
-    assert services.renewal.renew(Connection.get()) == Outcome.RETRYING
+    assert renew(services) == Outcome.RETRYING
     assert Connection.get().state == State.RETRYING
 
 
@@ -115,9 +115,9 @@ def test_it_sends_no_token_twice_to_a_provider_that_may_have_replaced_it(
 ) -> None:
     """C2: after an interruption the same token is tried once more, and no older one."""
     connect()
-    services.renewal.renew(Connection.get())
+    renew(services)
     provider.answer(lambda request: Response("{", content_type="application/json"), REFUSED)
-    assert services.renewal.renew(Connection.get()) == Outcome.RETRYING
+    assert renew(services) == Outcome.RETRYING
     clock.advance(4)
     before = len(provider.token_requests)
     assert refresh_due(services) == 1
@@ -135,7 +135,7 @@ def test_it_does_not_ask_when_it_has_stood_still_for_too_long(
     before = len(provider.token_requests)
     monkeypatch.setattr("applinks.services.leases.Lease.is_young", lambda *_: False)
     planned = Connection.get().next_attempt_at
-    assert services.renewal.renew(Connection.get()) == Outcome.TOO_SLOW
+    assert renew(services) == Outcome.TOO_SLOW
     assert len(provider.token_requests) == before
     row = Connection.get()
     assert (row.lease_owner, row.intent_generation, row.next_attempt_at) == ("", None, planned)
@@ -149,7 +149,7 @@ def test_it_waits_for_the_lease_of_somebody_it_does_not_know(
     connect()
     Connection.update(lease_owner=owner or "another", lease_until=clock() + 30, next_attempt_at=0).execute()
     assert refresh_due(services) == 0
-    assert services.renewal.renew(Connection.get()) == Outcome.CLAIMED
+    assert renew(services) == Outcome.CLAIMED
     clock.advance(31)
     assert refresh_due(services) == 1
     assert Connection.get().generation == 2
@@ -185,7 +185,7 @@ def test_it_keeps_a_grant_though_nothing_else_can_be_stored(
 
     monkeypatch.setattr("applinks.services.link_client.OutgoingLink.update", full)
     with suppress(OperationalError):
-        services.renewal.renew(Connection.get())
+        renew(services)
     assert Connection.get().generation == 2
 
 
@@ -203,10 +203,10 @@ def test_it_asks_for_nothing_while_a_grant_waits_to_be_stored(
 
     monkeypatch.setattr(keeper, "AT_ONCE_SECONDS", 0)
     monkeypatch.setattr(services.renewal._vault, "store", full)
-    assert services.renewal.renew(Connection.get()) == Outcome.UNSTORED
+    assert renew(services) == Outcome.UNSTORED
     asked = len(provider.token_requests)
     clock.advance(3600)
-    assert services.renewal.renew(Connection.get()) == Outcome.CLAIMED
+    assert renew(services) == Outcome.CLAIMED
     refresh_due(services)
     assert len(provider.token_requests) == asked
     stuck.clear()
@@ -227,7 +227,7 @@ def test_it_does_not_overtake_who_has_the_lease_by_now(
         return json_answer(provider.grant())(request)
 
     provider.answer(somebody_else_takes_over)
-    assert services.renewal.renew(Connection.get()) == Outcome.UNSTORED
+    assert renew(services) == Outcome.UNSTORED
     assert Connection.get().generation == 1
     Connection.update(lease_owner="", state=State.RECONNECT_NEEDED, next_attempt_at=None, failures=1).execute()
     assert services.renewal.finish(10)
@@ -261,7 +261,7 @@ def test_it_ends_what_came_late_for_a_connection_that_has_ended(
     granted = provider.grant()
     unrecognised = json_answer({"error": "invalid_client"}, 401)
     provider.answer(unrecognised, json_answer(granted), unrecognised, raw_answer(""))
-    assert services.renewal.renew(Connection.get()) == Outcome.UNSTORED
+    assert renew(services) == Outcome.UNSTORED
     Connection.delete().execute()
     stuck.clear()
     assert services.renewal.finish(10)
@@ -282,7 +282,7 @@ def test_it_stores_no_failure_over_somebody_elses_lease(
         return answer(request)
 
     provider.answer(somebody_else_takes_over)
-    assert services.renewal.renew(Connection.get()) == Outcome.OVERTAKEN
+    assert renew(services) == Outcome.OVERTAKEN
     row = Connection.get()
     assert (row.state, row.failures, row.lease_owner) == (State.CONNECTED, 0, "0" * 64)
 
@@ -296,7 +296,7 @@ def test_it_comes_back_at_once_when_an_answer_was_lost(
     provider.answer(away, away, away, away, lost, lost)
     waits = []
     for _ in range(6):
-        services.renewal.renew(Connection.get())
+        renew(services)
         waits.append(int((Connection.get().next_attempt_at or 0) - clock()))
         clock.advance(waits[-1])
     assert waits[3] > 90

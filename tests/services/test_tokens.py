@@ -12,7 +12,7 @@ from applinks.models import Connection, State, database
 from applinks.services.schedule import PACE
 from applinks.services.tokens import NoTokenError
 from applinks.wiring import Services
-from tests.conftest import Clock
+from tests.conftest import Clock, renew
 from tests.standin import StandIn, json_answer, raw_answer
 from tests.visitor import Visitor
 
@@ -144,7 +144,7 @@ def test_it_waits_for_somebody_elses_refresh(services: Services, provider: Stand
         return json_answer(provider.grant())(request)
 
     def refresh() -> None:
-        services.renewal.renew(Connection.get())
+        renew(services)
         database.close()
 
     provider.answer(slow)

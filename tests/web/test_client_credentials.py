@@ -8,7 +8,7 @@ from applinks.crypto import new_id
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, State
 from applinks.services.renewal import Outcome
 from applinks.wiring import Services
-from tests.conftest import Clock, refresh_due
+from tests.conftest import Clock, refresh_due, renew
 from tests.standin import StandIn, json_answer, raw_answer
 from tests.visitor import Visitor, text_of
 
@@ -102,7 +102,7 @@ def test_it_keeps_trying_when_the_provider_is_away(
 ) -> None:
     clock.advance(3600)
     provider.answer(raw_answer("", 503))
-    assert services.renewal.renew(Connection.get()) == Outcome.RETRYING
+    assert renew(services) == Outcome.RETRYING
     clock.advance(2)
     assert refresh_due(services) == 1
     assert Connection.get().state == State.CONNECTED
@@ -112,7 +112,7 @@ def test_it_renews_nothing_once_it_is_disconnected(
     save: str, ada: Visitor, provider: StandIn, services: Services
 ) -> None:
     ada.post("/links/payroll/connections/default/disconnect")
-    assert services.renewal.renew(Connection.get()) == Outcome.NOTHING
+    assert renew(services) == Outcome.NOTHING
     assert len(provider.token_requests) == 1
 
 

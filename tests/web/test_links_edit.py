@@ -6,7 +6,7 @@ import pytest
 
 from applinks.models import ApplicationLink, AuthorizationFlow, Connection, Event, OutgoingLink
 from applinks.wiring import Services
-from tests.conftest import CLIENT_SECRET, Clock, refresh_due
+from tests.conftest import CLIENT_SECRET, Clock, refresh_due, renew
 from tests.standin import StandIn
 from tests.visitor import Visitor, text_of
 
@@ -135,7 +135,7 @@ def test_it_never_asks_a_new_address_when_the_secret_is_missing(
 ) -> None:
     connect()
     assert edit(token_endpoint=f"{provider.base_url}/evil") == 422
-    assert services.renewal.renew(Connection.get()) == "refreshed"
+    assert renew(services) == "refreshed"
     assert provider.asked[-1].path == "/token"
 
 

@@ -12,7 +12,7 @@ from applinks.models import Connection, OutgoingLink, State
 from applinks.oauth.options import WORDS
 from applinks.services.renewal import Outcome
 from applinks.wiring import Services
-from tests.conftest import Clock, refresh_due
+from tests.conftest import Clock, refresh_due, renew
 from tests.standin import Asked, StandIn, callback_path, json_answer, raw_answer
 from tests.visitor import Visitor, text_of
 
@@ -38,7 +38,7 @@ def connect_with(ada: Visitor, provider: StandIn, link_form: dict[str, str]) -> 
 
 
 def refresh(services: Services, provider: StandIn) -> Asked:
-    assert services.renewal.renew(Connection.get()) == Outcome.REFRESHED
+    assert renew(services) == Outcome.REFRESHED
     return provider.token_requests[-1]
 
 
@@ -222,7 +222,7 @@ class TestClientAuthentication:
         assert refresh(services, provider).form["client_secret"] == "CANARY-client-secret"
         assert OutgoingLink.get().found_authentication == ""
         provider.answer(json_answer({"error": "invalid_client"}, 401))
-        assert services.renewal.renew(Connection.get()) == Outcome.REFUSED
+        assert renew(services) == Outcome.REFUSED
         assert len(provider.token_requests) == 3
 
     def test_it_asks_the_metadata_first(self, ada: Visitor, provider: StandIn, link_form: dict[str, str]) -> None:
@@ -281,7 +281,7 @@ class TestClientAuthentication:
     def test_it_forgets_what_works_no_more(self, connect_with: Connect, provider: StandIn, services: Services) -> None:
         connect_with(client_authentication="detect")
         provider.answer(json_answer({"error": "invalid_client"}, 401))
-        services.renewal.renew(Connection.get())
+        renew(services)
         assert OutgoingLink.get().found_authentication == ""
 
     def test_it_finds_out_anew_for_a_new_secret(
@@ -320,7 +320,7 @@ def test_it_tries_a_mended_option_at_once(
 ) -> None:
     connect_with()
     provider.answer(json_answer({"error": "invalid_client"}, 401))
-    services.renewal.renew(Connection.get())
+    renew(services)
     assert Connection.get().state == State.CHECK_SETTINGS
     edit = link_form | {"client_authentication": "client_secret_post", "client_secret": "", "version": "1"}
     ada.post("/links/payroll/edit", edit)
