@@ -78,6 +78,7 @@ class Process:
     def wait(self) -> int:
         status = self._process.wait(START_SECONDS)
         self._reader.join(START_SECONDS)
+        assert not self._reader.is_alive(), "somebody else holds its output open"  # closing it would wait, too
         if self._process.stdout:
             self._process.stdout.close()
         assert "CANARY" not in "\n".join(self.lines), "a secret is on the console"

@@ -209,6 +209,7 @@ class Instance:
         finally:
             self._process.wait()
             self._reader.join(SECONDS)
+            assert not self._reader.is_alive(), "somebody else holds its output open"  # closing it would wait, too
             self._process.stdout.close()
         said = "".join(self.lines)
         assert status == 0, said

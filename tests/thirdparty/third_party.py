@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from tests.thirdparty.browser import PASSWORD, SECONDS, USERNAME
 from tests.visitor import BASE_URL
 
 LIFE = 600
-START_SECONDS = 60
 LINK_ID = "0123456789abcdef" * 2  # fixed, since a server is told the Redirect URL before it starts
 REDIRECT_URI = f"{BASE_URL}/oauth/callback/{LINK_ID}"
 # Characters that Basic carries only when both sides encode them as a form does (RFC 6749 §2.3.1). No space: Authlib
@@ -130,11 +128,8 @@ def served(*command: str, **options: Any) -> Iterator[str]:
         assert server.stdin
         assert server.stdout
         try:
-            silent = threading.Timer(START_SECONDS, server.kill)
-            silent.start()
             base_url = server.stdout.readline().strip()
-            silent.cancel()
-            assert base_url, f"{command[0]} ended without a word, or said none in {START_SECONDS} s"
+            assert base_url, f"{command[0]} ended without a word"
             yield base_url
         finally:
             server.stdin.close()
