@@ -74,7 +74,7 @@ class Refresher:
         Where that isn't possible, this process stays known as the one that was at it, so that its death shows.
         """
         self.begin_no_more()
-        if self._thread:
+        if self._thread and self._thread.is_alive():  # not where a signal came before it ran
             self._thread.join(STOP_SECONDS)
         if self.finish(STOP_SECONDS) and self._renewal.finish(STOP_SECONDS):
             self._owner.leave()

@@ -207,3 +207,15 @@ def test_it_runs_in_a_thread_until_it_is_stopped(
     services.refresher.stop()
     assert len(provider.token_requests) == 2
     assert Connection.get().refreshed_at == int(clock())
+
+
+def test_it_stops_where_a_signal_came_before_its_thread_ran(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(SystemExit):
+        services.refresher.start()
+    services.refresher.stop()
