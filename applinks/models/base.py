@@ -31,7 +31,7 @@ SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     "timezone": "UTC",
 }
-# A server that has fallen silent is given up within seconds, not after the quarter of an hour that TCP allows.
+# A machine that has fallen silent is given up within seconds, not after the quarter of an hour that TCP allows.
 _ALIVE: dict[str, Any] = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
