@@ -112,7 +112,7 @@ def _check(settings: Settings) -> int:
         for event in found.events:
             times = f", {event.count} times" if event.count > 1 else ""
             by = f" by {event.actor}" if event.actor else ""
-            _say(f"    {_moment(event.at)}  {event.what}{times}{by}{f': {event.words}' if event.words else ''}")
+            _say(f"    {_moment(event.last_at)}  {event.what}{times}{by}{f': {event.words}' if event.words else ''}")
     waiting = sum(found.needs_a_person for found in connections)
     well = f"{len(connections) - waiting} of {len(connections)} connections are well."
     _say(well if connections else "There are no connections yet.")

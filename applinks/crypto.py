@@ -122,6 +122,11 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
+def new_key() -> bytes:
+    """A random 256-bit key."""
+    return secrets.token_bytes(_KEY_BYTES)
+
+
 def new_id() -> str:
     """128 random bits as 32 hexadecimal digits: the ID of a row that a URL may name."""
     return secrets.token_hex(16)
@@ -130,6 +135,11 @@ def new_id() -> str:
 def digest(token: str) -> str:
     """SHA-256 of one of our own random tokens, for storing and finding it."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def keyed_digest(key: bytes, text: str) -> str:
+    """HMAC-SHA256 (RFC 2104), for what must not be changed without the key."""
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def same(one: str, other: str) -> bool:

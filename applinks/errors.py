@@ -31,6 +31,23 @@ class ConflictError(AppError):
     title = "Somebody was quicker"
 
 
+class UnauthorizedError(AppError):
+    """Whoever asks hasn't shown a key that counts; which is wrong with it is never said (RFC 6750 §3)."""
+
+    status = 401
+    title = "An API key is needed"
+
+    def __init__(self) -> None:
+        super().__init__("Send an API key that is valid as Authorization: Bearer. An administrator makes one.")
+
+
+class ForbiddenError(AppError):
+    """Whoever asks is known, and may not do this."""
+
+    status = 403
+    title = "This isn't permitted"
+
+
 class BusyError(AppError):
     """Too much is under way. `retry_after` is in seconds."""
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from applinks.oauth.client import OAuthClient
 from applinks.oauth.guard import Guard
 from applinks.providers import Catalogue
+from applinks.services.api_keys import ApiKeys
 from applinks.services.authorization import Authorization
 from applinks.services.connections import Connections
+from applinks.services.counts import Counts
 from applinks.services.dance import Dance
+from applinks.services.events import Events
 from applinks.services.health import Health
 from applinks.services.inspection import Inspection
 from applinks.services.leases import Leases
@@ -31,6 +34,9 @@ class Services:
     clock: Callable[[], float]
     catalogue: Catalogue
     guard: Guard
+    events: Events
+    counts: Counts
+    api_keys: ApiKeys
     links: Links
     connections: Connections
     dance: Dance
@@ -48,23 +54,29 @@ def build(
 ) -> Services:
     vault, client = Vault(storage.keys), OAuthClient(guard)
     link_client = LinkClient(vault, client)
-    links = Links(vault, catalogue, settings.base_url, clock)
+    events = Events(storage.event_key, clock)
+    counts = Counts(events, clock)
+    api_keys = ApiKeys(events, counts, clock)
+    links = Links(vault, events, catalogue, settings.base_url, clock)
     owner = Owner(settings.data_dir / "running")
     leases = Leases(owner, clock, pace)
-    renewal = Renewal(links, vault, link_client, leases, clock, pace)
+    renewal = Renewal(links, vault, events, link_client, leases, clock, pace)
     return Services(
         settings=settings,
         clock=clock,
         catalogue=catalogue,
         guard=guard,
+        events=events,
+        counts=counts,
+        api_keys=api_keys,
         links=links,
-        connections=Connections(link_client, clock),
-        dance=Dance(links, vault, client, link_client, clock),
+        connections=Connections(link_client, events),
+        dance=Dance(links, vault, events, client, link_client, clock),
         renewal=renewal,
         refresher=Refresher(links, renewal, leases, owner, clock, pace),
-        tokens=Tokens(vault, renewal, leases, clock, pace),
+        tokens=Tokens(vault, api_keys, counts, renewal, leases, clock, pace),
         health=Health(renewal, owner, clock, pace, read_only=storage.read_only),
-        inspection=Inspection(vault),
+        inspection=Inspection(vault, events),
         authorization=Authorization(storage.keys, clock),
-        sign_in=SignIn(clock),
+        sign_in=SignIn(events, counts, clock),
     )

@@ -11,7 +11,8 @@ from flask import Flask
 
 from applinks import create_app
 from applinks.crypto import hash_password, new_id
-from applinks.models import TABLES, Administrator, Connection, database
+from applinks.models import TABLES, ActorKind, Administrator, Connection, Event, Tally, database
+from applinks.services.events import Actor
 from applinks.services.renewal import Outcome
 from applinks.settings import Settings, read_settings
 from applinks.wiring import Services
@@ -21,6 +22,7 @@ from tests.visitor import Visitor
 
 PASSWORD = "CANARY plum lantern orbit"
 CLIENT_SECRET = "CANARY-client-secret"
+ADA = Actor("ada", ActorKind.ADMINISTRATOR, address="127.0.0.1")
 
 
 class Clock:
@@ -124,6 +126,7 @@ def app(settings: Settings, clock: Clock) -> Iterator[Flask]:
     app = create_app(settings, clock=clock)
     yield app
     app.extensions["applinks"].refresher.stop()
+    app.extensions["applinks"].counts.stop()
     for row in [repr(row) for table in TABLES for row in table.select().tuples()] if settings.database_url else []:
         assert "CANARY" not in row, "a secret stands in a row"
     database.close()
@@ -146,6 +149,12 @@ def refresh_due(services: Services) -> int:
 def renew(services: Services) -> Outcome:
     """Refresh the one connection there is, due or not."""
     return services.renewal.renew(Connection.get())
+
+
+def times(event: Event) -> int:
+    """How often an event has happened."""
+    tally = Tally.get_or_none(Tally.event == event.id)
+    return tally.count if tally else 1
 
 
 def due_in(services: Services, clock: Clock) -> int:

@@ -1,11 +1,13 @@
 """Every table, one file a family."""
 
 from applinks.models.administrators import Administrator, SetupCode, SignInSession
+from applinks.models.api_keys import ApiKey, ApiKeyLink, Reading, readings
 from applinks.models.authorization import AuthorizationCode, IssuedToken
 from applinks.models.base import database, open_postgresql, open_sqlite
-from applinks.models.connections import AuthorizationFlow, Connection, Event, State, emptied
+from applinks.models.connections import AuthorizationFlow, Connection, State, emptied
+from applinks.models.events import ActorKind, Event, Tally
 from applinks.models.instance import Instance
-from applinks.models.links import INCOMING, OUTGOING, ApplicationLink, IncomingLink, OutgoingLink
+from applinks.models.links import INCOMING, OUTGOING, ApplicationLink, IncomingLink, LinkWord, OutgoingLink
 from applinks.models.operations import Heartbeat, Reserve
 
 TABLES = (
@@ -14,11 +16,15 @@ TABLES = (
     SetupCode,
     SignInSession,
     ApplicationLink,
+    LinkWord,
     OutgoingLink,
     IncomingLink,
     Connection,
     AuthorizationFlow,
     Event,
+    Tally,
+    ApiKey,
+    ApiKeyLink,
     AuthorizationCode,
     IssuedToken,
     Heartbeat,
@@ -29,7 +35,10 @@ __all__ = [
     "INCOMING",
     "OUTGOING",
     "TABLES",
+    "ActorKind",
     "Administrator",
+    "ApiKey",
+    "ApiKeyLink",
     "ApplicationLink",
     "AuthorizationCode",
     "AuthorizationFlow",
@@ -39,13 +48,17 @@ __all__ = [
     "IncomingLink",
     "Instance",
     "IssuedToken",
+    "LinkWord",
     "OutgoingLink",
+    "Reading",
     "Reserve",
     "SetupCode",
     "SignInSession",
     "State",
+    "Tally",
     "database",
     "emptied",
     "open_postgresql",
     "open_sqlite",
+    "readings",
 ]

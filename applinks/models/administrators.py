@@ -6,13 +6,17 @@ from applinks.models.base import Table
 
 
 class Administrator(Table):
-    """`password_hash` is a PHC string, empty for one who can't sign in with a password."""
+    """`password_hash` is a PHC string, empty for one who can't sign in with a password.
+
+    One who is disabled can't sign in at all.
+    """
 
     id = TextField(primary_key=True)
     username = TextField(unique=True)
     password_hash = TextField()
     appearance = TextField(default="system")
     created_at = BigIntegerField()
+    disabled_at = BigIntegerField(null=True)
 
 
 class SetupCode(Table):

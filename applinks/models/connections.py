@@ -1,8 +1,8 @@
-"""Connections: one account's grant under an outgoing link, the flow that makes one, and what happened to it."""
+"""Connections: one account's grant under an outgoing link, and the flow that makes one."""
 
 from enum import StrEnum
 
-from peewee import AutoField, BigIntegerField, ForeignKeyField, IntegerField, TextField
+from peewee import BigIntegerField, ForeignKeyField, IntegerField, TextField
 
 from applinks.models.administrators import Administrator, SignInSession
 from applinks.models.base import Table
@@ -97,19 +97,3 @@ class AuthorizationFlow(Table):
     created_at = BigIntegerField()
     expires_at = BigIntegerField()
     spent_at = BigIntegerField(null=True)
-
-
-class Event(Table):
-    """A line of a link's history: `count` times, the last time `at`.
-
-    `actor` is an administrator's name, or empty for Applinks itself.
-    """
-
-    id = AutoField()
-    link = ForeignKeyField(ApplicationLink, on_delete="CASCADE", backref="events")
-    label = TextField(default="")
-    what = TextField()
-    words = TextField(default="")
-    actor = TextField(default="")
-    at = BigIntegerField()
-    count = IntegerField(default=1)

@@ -1,6 +1,6 @@
 """Application links in both directions."""
 
-from peewee import BigIntegerField, ForeignKeyField, IntegerField, TextField
+from peewee import BigIntegerField, BlobField, CompositeKey, ForeignKeyField, IntegerField, TextField
 
 from applinks.models.base import Table
 
@@ -19,6 +19,21 @@ class ApplicationLink(Table):
     version = IntegerField(default=1)
     created_at = BigIntegerField()
     updated_at = BigIntegerField()
+
+
+class LinkWord(Table):
+    """A word of a link's name, for searching by how words begin: bytes, which both databases order alike.
+
+    `name_key` is the link's: matches come in the order of the index, however many there are.
+    """
+
+    link_id: str
+    word = BlobField()
+    name_key = TextField()
+    link = ForeignKeyField(ApplicationLink, on_delete="CASCADE", backref="words")
+
+    class Meta:
+        primary_key = CompositeKey("word", "name_key")
 
 
 class OutgoingLink(Table):

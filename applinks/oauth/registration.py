@@ -159,3 +159,8 @@ def slug_of(name: str) -> str:
 def name_key(name: str) -> str:
     """Two names are the same to a person when their keys are equal."""
     return " ".join(unicodedata.normalize("NFKC", name).replace("\ufe0f", "").casefold().split())
+
+
+def search_words(name: str) -> list[str]:
+    """The words by whose beginnings a link of this name is found, each once."""
+    return list(dict.fromkeys(re.findall(r"\w+", name_key(name))))

@@ -1,14 +1,13 @@
 """Connections: what an administrator does with one that is there. Making one is the dance's, refreshing the refresher's."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from applinks.crypto import UnreadableError
 from applinks.errors import NotFoundError
 from applinks.models import Connection, database, emptied
 from applinks.oauth.answers import Refused, Revoked
-from applinks.services import history
+from applinks.services.events import Actor, Events
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Outgoing
 
@@ -24,9 +23,9 @@ class Ending:
 
 
 class Connections:
-    def __init__(self, link_client: LinkClient, clock: Callable[[], float]) -> None:
+    def __init__(self, link_client: LinkClient, events: Events) -> None:
         self._link_client = link_client
-        self._clock = clock
+        self._events = events
 
     def find(self, link_id: str, label: str) -> Connection:
         """Raises NotFoundError."""
@@ -35,7 +34,7 @@ class Connections:
             raise NotFoundError("There is no such connection. It may have been removed.")
         return connection
 
-    def disconnect(self, link_id: str, label: str, actor: str) -> Connection:
+    def disconnect(self, link_id: str, label: str, actor: Actor) -> Connection:
         """Wipe a connection's tokens; the row and its history stay. Returns the row with what it held.
 
         Raises NotFoundError.
@@ -46,7 +45,7 @@ class Connections:
             self._record(connection, "disconnected", actor)
         return connection
 
-    def remove(self, link_id: str, label: str, actor: str) -> Connection:
+    def remove(self, link_id: str, label: str, actor: Actor) -> Connection:
         """Delete a connection's row. Returns it with what it held. Raises NotFoundError."""
         with database.atomic():
             connection = self.find(link_id, label)
@@ -81,8 +80,8 @@ class Connections:
             )
         return Ending(done=True, words="")
 
-    def _record(self, connection: Connection, what: str, actor: str) -> None:
-        history.record(connection.link_id, what, at=int(self._clock()), label=connection.label, actor=actor)
+    def _record(self, connection: Connection, what: str, actor: Actor) -> None:
+        self._events.record(actor, what, connection.link_id, label=connection.label)
 
 
 def _not_ended(why: str) -> Ending:

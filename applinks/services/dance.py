@@ -19,7 +19,8 @@ from applinks.oauth.answers import Away, Granted, Nonsense, Refused, safe_text
 from applinks.oauth.client import AddressRefused, Answer, OAuthClient
 from applinks.oauth.guard import AddressRefusedError
 from applinks.providers import ProviderProfile
-from applinks.services import grants, history
+from applinks.services import grants
+from applinks.services.events import Actor, Events
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Links, Outgoing
 from applinks.services.vault import Vault
@@ -47,15 +48,22 @@ class NotConnectedError(AppError):
 
 class Dance:
     def __init__(
-        self, links: Links, vault: Vault, client: OAuthClient, link_client: LinkClient, clock: Callable[[], float]
+        self,
+        links: Links,
+        vault: Vault,
+        events: Events,
+        client: OAuthClient,
+        link_client: LinkClient,
+        clock: Callable[[], float],
     ) -> None:
         self._links = links
         self._vault = vault
+        self._events = events
         self._client = client
         self._link_client = link_client
         self._clock = clock
 
-    def begin(self, outgoing: Outgoing, label: str, session: SignInSession) -> str:
+    def begin(self, outgoing: Outgoing, label: str, session: SignInSession, actor: Actor) -> str:
         """Write a flow for one browser session and return the URL that asks for consent.
 
         Raises NotConnectedError where the authorization endpoint is no longer allowed, or there is none.
@@ -91,10 +99,11 @@ class Dance:
                 created_at=now,
                 expires_at=now + FLOW_SECONDS,
             )
+            self._events.record(actor, "connect begun", outgoing.link.id, label=label)
         return url
 
     def complete(
-        self, slug: str, parameters: Mapping[str, str], session: SignInSession | None, actor: str
+        self, slug: str, parameters: Mapping[str, str], session: SignInSession | None, actor: Actor
     ) -> Connection:
         """Take a callback's parameters, each given once, and store what the provider grants.
 
@@ -130,7 +139,7 @@ class Dance:
             connection.save(only=[Connection.account])
         return connection
 
-    def connect_without_account(self, slug: str, label: str, actor: str) -> Connection:
+    def connect_without_account(self, slug: str, label: str, actor: Actor) -> Connection:
         """Connect with the client's own credentials (RFC 6749 §4.4): no consent, so it is done at once.
 
         Raises NotConnectedError.
@@ -147,9 +156,7 @@ class Dance:
             if self._links.find(slug).version != asked_with:
                 raise NotConnectedError("The link's settings were changed meanwhile.", slug=slug, label=label)
             scopes = outgoing.stored.scopes
-            return grants.keep(
-                self._vault, outgoing, label, answer, scopes=scopes, sent_at=sent_at, actor=actor, words=""
-            )
+            return self._keep(outgoing, label, answer, scopes, sent_at, actor, "")
 
     def _spend(self, outgoing: Outgoing, state: str, session: SignInSession | None) -> AuthorizationFlow:
         """Spend the flow of a state, then judge it; a flow that isn't for this link and browser is lost for good."""
@@ -179,25 +186,28 @@ class Dance:
             return _UNREADABLE
 
     def _store(
-        self, outgoing: Outgoing, flow: AuthorizationFlow, granted: Granted, sent_at: int, actor: str, words: str
+        self, outgoing: Outgoing, flow: AuthorizationFlow, granted: Granted, sent_at: int, actor: Actor, words: str
     ) -> Connection:
         link, label = outgoing.link, flow.label
         with database.atomic():
             if flow.pins != _pins(self._links.outgoing(link.slug)):
                 raise NotConnectedError("The link's settings were changed meanwhile.", slug=link.slug, label=label)
             _check_label(outgoing, flow, int(self._clock()))
-            return grants.keep(
-                self._vault, outgoing, label, granted, scopes=flow.scopes, sent_at=sent_at, actor=actor, words=words
-            )
+            return self._keep(outgoing, label, granted, flow.scopes, sent_at, actor, words)
 
-    def _failed(self, outgoing: Outgoing, flow: AuthorizationFlow, message: str, words: str, actor: str) -> NoReturn:
+    def _keep(
+        self, outgoing: Outgoing, label: str, granted: Granted, scopes: str, sent_at: int, actor: Actor, words: str
+    ) -> Connection:
+        connection, what = grants.keep(self._vault, outgoing, label, granted, scopes=scopes, sent_at=sent_at)
+        self._events.record(actor, what, outgoing.link.id, label=label, words=words)
+        return connection
+
+    def _failed(self, outgoing: Outgoing, flow: AuthorizationFlow, message: str, words: str, actor: Actor) -> NoReturn:
         self._not_connected(outgoing, flow.label, message, words, actor)
 
-    def _not_connected(self, outgoing: Outgoing, label: str, message: str, words: str, actor: str) -> NoReturn:
+    def _not_connected(self, outgoing: Outgoing, label: str, message: str, words: str, actor: Actor) -> NoReturn:
         link = outgoing.link
-        history.record(
-            link.id, "not connected", at=int(self._clock()), label=label, words=words or message, actor=actor
-        )
+        self._events.record(actor, "not connected", link.id, label=label, words=words or message)
         raise NotConnectedError(message, slug=link.slug, label=label, words=words)
 
 

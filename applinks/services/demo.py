@@ -6,6 +6,7 @@ from applinks.crypto import digest, new_id, new_token
 from applinks.models import Administrator, IncomingLink, OutgoingLink, database
 from applinks.oauth.registration import ClientRegistration
 from applinks.providers import CATALOGUE
+from applinks.services.events import APPLINKS
 from applinks.services.links import Links
 
 ADMINISTRATOR = "demo"
@@ -45,7 +46,7 @@ def _make_pair(links: Links, base_url: str) -> None:
         client_secret=secret,
         scopes=SCOPES,
     )
-    links.create(outgoing_id, registration, actor="")
+    links.create(outgoing_id, registration, APPLINKS)
 
 
 def _endpoints(base_url: str) -> dict[str, str]:

@@ -3,15 +3,17 @@
 from applinks.crypto import new_id
 from applinks.models import Connection
 from applinks.oauth.answers import Granted
-from applinks.services import history
 from applinks.services.links import Outgoing
 from applinks.services.vault import Vault
 
 
 def keep(
-    vault: Vault, outgoing: Outgoing, label: str, granted: Granted, *, scopes: str, sent_at: int, actor: str, words: str
-) -> Connection:
-    """Store a grant that answers a request for `scopes`, sent at `sent_at`; in the caller's transaction."""
+    vault: Vault, outgoing: Outgoing, label: str, granted: Granted, *, scopes: str, sent_at: int
+) -> tuple[Connection, str]:
+    """Store a grant that answers a request for `scopes`, sent at `sent_at`; in the caller's transaction.
+
+    Returns the connection, and whether it was connected or reconnected.
+    """
     link = outgoing.link
     connection = Connection.get_or_none(Connection.link == link.id, Connection.label == label)
     if connection is None:
@@ -24,5 +26,4 @@ def keep(
     connection.scopes_granted = scopes
     connection.save()
     vault.store(connection, granted, sent_at=sent_at, without_account=outgoing.profile.without_account)
-    history.record(link.id, what, at=sent_at, label=label, words=words, actor=actor)
-    return Connection.get_by_id(connection.id)
+    return Connection.get_by_id(connection.id), what

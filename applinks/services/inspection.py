@@ -6,7 +6,7 @@ from peewee import DatabaseError, SqliteDatabase
 
 from applinks.crypto import UnreadableError
 from applinks.models import ApplicationLink, Connection, Event, State, database
-from applinks.services import history
+from applinks.services.events import Events
 from applinks.services.vault import Vault
 
 LINES = 5
@@ -28,8 +28,9 @@ class Inspected:
 
 
 class Inspection:
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, events: Events) -> None:
         self._vault = vault
+        self._events = events
 
     def damage(self) -> str:
         """What the database finds wrong with its own file, empty for nothing. PostgreSQL looks after that itself."""
@@ -46,7 +47,7 @@ class Inspection:
         rows = Connection.select(Connection, ApplicationLink).join(ApplicationLink)
         ordered = rows.order_by(ApplicationLink.name_key, Connection.created_at, Connection.label)
         return [
-            Inspected(row.link, row, self._state(row), history.recent(row.link_id, LINES, label=row.label))
+            Inspected(row.link, row, self._state(row), self._events.recent(row.link_id, LINES, label=row.label))
             for row in ordered
         ]
 

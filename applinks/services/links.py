@@ -23,7 +23,7 @@ from applinks.models import (
 )
 from applinks.oauth.registration import ClientRegistration, name_key, slug_of
 from applinks.providers import Catalogue, Provider, ProviderProfile
-from applinks.services import history
+from applinks.services.events import APPLINKS, Actor, Events
 from applinks.services.vault import Vault
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -74,8 +74,11 @@ class Outgoing:
 
 
 class Links:
-    def __init__(self, vault: Vault, catalogue: Catalogue, base_url: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, vault: Vault, events: Events, catalogue: Catalogue, base_url: str, clock: Callable[[], float]
+    ) -> None:
         self._vault = vault
+        self._events = events
         self._catalogue = catalogue
         self._base_url = base_url
         self._clock = clock
@@ -140,7 +143,7 @@ class Links:
     def incoming(self, link: ApplicationLink) -> IncomingLink:
         return IncomingLink.get(IncomingLink.link == link.id)
 
-    def create(self, link_id: str, registration: ClientRegistration, actor: str) -> ApplicationLink:
+    def create(self, link_id: str, registration: ClientRegistration, actor: Actor) -> ApplicationLink:
         """Store a new outgoing link under the ID that its Redirect URL was shown with.
 
         An ID that is stored already is that link: a second *Save* changes nothing. Raises InvalidFieldError.
@@ -159,7 +162,7 @@ class Links:
                 client_secret_set_at=now,
                 scopes=registration.scopes,
             )
-            history.record(link.id, "created", at=now, actor=actor)
+            self._events.record(actor, "created", link.id)
         return link
 
     def create_incoming(
@@ -177,7 +180,7 @@ class Links:
                 scopes=scopes,
                 access_token_life=life,
             )
-            history.record(link.id, "created", at=now)
+            self._events.record(APPLINKS, "created", link.id)
         return link
 
     def _insert(self, link_id: str, name: str, direction: str, now: int) -> ApplicationLink:
@@ -208,7 +211,7 @@ class Links:
             or registration.client_id != outgoing.stored.client_id
         )
 
-    def update(self, outgoing: Outgoing, registration: ClientRegistration, *, version: int, actor: str) -> bool:
+    def update(self, outgoing: Outgoing, registration: ClientRegistration, *, version: int, actor: Actor) -> bool:
         """Store an edit that was begun at `version`; a changed endpoint or client ID disconnects the accounts.
 
         Returns whether accounts were disconnected. Raises InvalidFieldError, or ConflictError where somebody has edited
@@ -252,7 +255,7 @@ class Links:
                 )
                 columns[OutgoingLink.client_secret_set_at] = now
             OutgoingLink.update(columns).where(OutgoingLink.link == link.id).execute()
-            history.record(link.id, "changed", at=now, actor=actor)
+            self._events.record(actor, "changed", link.id)
             if changed:
                 wipe = Connection.update(emptied("The link's settings were changed."))
                 connected = Connection.state != State.DISCONNECTED
@@ -278,9 +281,10 @@ class Links:
         """Follow an authorization server of our own to its new address: the same one, so nothing is disconnected."""
         OutgoingLink.update(differences=json.dumps(differences)).where(OutgoingLink.link == link.id).execute()
 
-    def delete(self, link: ApplicationLink) -> None:
-        """Delete a link with its connections, secrets and history."""
+    def delete(self, link: ApplicationLink, actor: Actor) -> None:
+        """Delete a link with its connections and secrets. What happened to it stays in the audit log."""
         with database.atomic():
+            self._events.record(actor, "deleted", link.id)
             ApplicationLink.delete().where(ApplicationLink.id == link.id).execute()
 
 

@@ -6,12 +6,27 @@ before it begins a transaction, and several processes may start at once.
 
 from collections.abc import Callable
 
-from peewee import SQL, BigIntegerField, Field, IntegerField, Model, Node, TextField
+from peewee import (
+    SQL,
+    BigIntegerField,
+    BlobField,
+    BooleanField,
+    CompositeKey,
+    Field,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    Node,
+    TextField,
+)
 from playhouse.migrate import SchemaMigrator
 
+from applinks.crypto import KeyRing, new_key
 from applinks.models import Instance, database
+from applinks.oauth.registration import search_words
+from applinks.services.sealing import event_key_place, seal
 
-SCHEMA = 3
+SCHEMA = 4
 
 _EMPTY: list[Node] = [SQL("DEFAULT ''")]
 
@@ -29,7 +44,7 @@ def _drop(table: str, *names: str) -> None:
         migrator.drop_column(table, name).run()
 
 
-def _to_2() -> None:
+def _to_2(keys: KeyRing) -> None:
     """Client authentication that was found by trying; flows pinned to a digest."""
     _add("outgoing_link", found_authentication=TextField(constraints=_EMPTY))
     database.execute_sql("DELETE FROM authorization_flow")  # whoever is at a provider just then connects once more
@@ -37,7 +52,7 @@ def _to_2() -> None:
     _add("authorization_flow", pins=TextField(constraints=_EMPTY))
 
 
-def _to_3() -> None:
+def _to_3(keys: KeyRing) -> None:
     """What a refresh needs to be interrupted anywhere. Tables stand here as they were then, whatever became of them."""
 
     class Then(Model):
@@ -64,14 +79,109 @@ def _to_3() -> None:
     Reserve.create(id=1, block="")
 
 
-_STEPS: dict[int, Callable[[], None]] = {2: _to_2, 3: _to_3}
+def _to_4(keys: KeyRing) -> None:
+    """Events that outlive what they are about, sealed one to the next; API keys; links found by their words."""
+
+    class Then(Model):
+        class Meta:
+            database = database.obj
+            legacy_table_names = False
+
+    class ApplicationLink(Then):
+        id = TextField(primary_key=True)
+        slug = TextField()
+        name = TextField()
+        name_key = TextField()
+
+    class Event(Then):
+        id = IntegerField(primary_key=True)
+        at = BigIntegerField(index=True)
+        actor = TextField()
+        actor_kind = TextField()
+        actor_id = TextField()
+        address = TextField()
+        what = TextField()
+        link_id = TextField()
+        slug = TextField()
+        label = TextField()
+        words = TextField()
+        counted = BooleanField()
+        mac = TextField()
+
+        class Meta:
+            indexes = (
+                *((("link_id", "id"), False), (("slug", "id"), False)),
+                *((("actor", "id"), False), (("what", "id"), False)),
+            )
+
+    class Tally(Then):
+        event = ForeignKeyField(Event, primary_key=True, on_delete="CASCADE")
+        last_at = BigIntegerField()
+        count = IntegerField()
+        mac = TextField()
+
+    class ApiKey(Then):
+        id = TextField(primary_key=True)
+        name = TextField()
+        digest = TextField()
+        all_links = BooleanField()
+        manages = BooleanField()
+        made_by = TextField()
+        created_at = BigIntegerField()
+        expires_at = BigIntegerField()
+        revoked_at = BigIntegerField(null=True)
+        last_used_at = BigIntegerField(null=True)
+
+    class ApiKeyLink(Then):
+        api_key = ForeignKeyField(ApiKey, on_delete="CASCADE")
+        link = ForeignKeyField(ApplicationLink, on_delete="CASCADE")
+
+        class Meta:
+            primary_key = CompositeKey("api_key", "link")
+
+    class LinkWord(Then):
+        word = BlobField()
+        name_key = TextField()
+        link = ForeignKeyField(ApplicationLink, on_delete="CASCADE")
+
+        class Meta:
+            primary_key = CompositeKey("word", "name_key")
+
+    _add("instance", event_key_enc=TextField(constraints=_EMPTY), events_end=TextField(constraints=_EMPTY))
+    _add("administrator", disabled_at=BigIntegerField(null=True))
+    lines = database.execute_sql(
+        "SELECT event.at, event.actor, event.what, event.link_id, application_link.slug, event.label, event.words, event.count"
+        " FROM event JOIN application_link ON application_link.id = event.link_id ORDER BY event.id"
+    ).fetchall()
+    database.execute_sql("DROP TABLE event")
+    database.create_tables([Event, Tally, ApiKey, ApiKeyLink, LinkWord])
+
+    instance_id, key, number, mac = Instance.select(Instance.id).scalar(), new_key(), 0, ""
+    for number, (at, actor, what, link_id, slug, label, words, count) in enumerate(lines, start=1):
+        counted = not actor or count > 1
+        kind = "administrator" if actor else ""
+        row = (number, at, actor, kind, "", "", what, link_id, slug, label, words, counted)
+        mac = seal(key, "event", mac, *row)
+        Event.insert_many([(*row, mac)]).execute()
+        if counted:
+            Tally.insert_many([(number, at, count, seal(key, "tally", number, at, count))]).execute()
+    Instance.update(
+        event_key_enc=keys.seal(key.hex(), event_key_place(instance_id)),
+        events_end=seal(key, "end", number, mac) if number else "",
+    ).execute()
+    for link in ApplicationLink.select():
+        for word in search_words(link.name):
+            LinkWord.insert(word=word.encode(), name_key=link.name_key, link=link.id).execute()
 
 
-def migrate() -> None:
+_STEPS: dict[int, Callable[[KeyRing], None]] = {2: _to_2, 3: _to_3, 4: _to_4}
+
+
+def migrate(keys: KeyRing) -> None:
     """Bring the open database to this release's schema; several processes may start at once."""
     for schema in range(2, SCHEMA + 1):
         with database.atomic():
-            if Instance.select().get().schema >= schema:
+            if Instance.select(Instance.schema).scalar() >= schema:
                 continue
-            _STEPS[schema]()
+            _STEPS[schema](keys)
             Instance.update(schema=schema).execute()

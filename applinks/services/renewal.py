@@ -16,7 +16,7 @@ from applinks.crypto import UnreadableError
 from applinks.models import Connection, State, database
 from applinks.oauth.answers import Away, Granted, Nonsense
 from applinks.oauth.client import Answer
-from applinks.services import history
+from applinks.services.events import APPLINKS, Actor, Events
 from applinks.services.keeper import Keeper, NotYetError
 from applinks.services.leases import Lease, Leases, holds
 from applinks.services.link_client import LinkClient
@@ -59,7 +59,7 @@ class _Grant:
     granted: Granted
     lease: Lease
     sent_at: int
-    actor: str
+    actor: Actor
 
 
 class Renewal:
@@ -67,6 +67,7 @@ class Renewal:
         self,
         links: Links,
         vault: Vault,
+        events: Events,
         link_client: LinkClient,
         leases: Leases,
         clock: Callable[[], float],
@@ -74,6 +75,7 @@ class Renewal:
     ) -> None:
         self._links = links
         self._vault = vault
+        self._events = events
         self._link_client = link_client
         self._leases = leases
         self._clock = clock
@@ -92,7 +94,7 @@ class Renewal:
         """Wait until every grant is stored, for so many seconds; returns whether that is so."""
         return self._keeper.finish(seconds)
 
-    def renew(self, connection: Connection, actor: str = "") -> Outcome:
+    def renew(self, connection: Connection, actor: Actor = APPLINKS) -> Outcome:
         """Refresh one connection as it was read; whoever was quicker wins.
 
         Raises peewee.DatabaseError or peewee.InterfaceError where nothing can be stored: before the provider was asked,
@@ -114,7 +116,7 @@ class Renewal:
         with self._lock:
             self._under_way.discard(connection_id)
 
-    def _renew(self, connection: Connection, actor: str) -> Outcome:
+    def _renew(self, connection: Connection, actor: Actor) -> Outcome:
         over = connection.expires_at is not None and connection.expires_at <= int(self._clock())
         without_account = bool(connection.access_token_enc) and self._links.without_account(connection.link_id)
         renewable = connection.refresh_token_enc or without_account
@@ -214,7 +216,7 @@ class Renewal:
                 self._link_client.revoke_grant(grant.outgoing, grant.granted)
 
     def _settle(
-        self, connection: Connection, lease: Lease, verdict: Verdict, actor: str, *, what: str = "refresh failed"
+        self, connection: Connection, lease: Lease, verdict: Verdict, actor: Actor, *, what: str = "refresh failed"
     ) -> Outcome:
         """Store a failure, unless somebody else has the lease by now; tokens are kept whatever it was."""
         now = int(self._clock())
@@ -234,7 +236,5 @@ class Renewal:
             self._record(connection, "retry failed" if connection.failures else what, verdict.words, actor)
         return Outcome.RETRYING if verdict.state == State.RETRYING else Outcome.REFUSED
 
-    def _record(self, connection: Connection, what: str, words: str, actor: str) -> None:
-        history.record(
-            connection.link_id, what, at=int(self._clock()), label=connection.label, words=words, actor=actor
-        )
+    def _record(self, connection: Connection, what: str, words: str, actor: Actor) -> None:
+        self._events.record(actor, what, connection.link_id, label=connection.label, words=words)

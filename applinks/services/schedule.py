@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from peewee import Expression
 
-from applinks.models import Connection, State
+from applinks.models import Connection, Reading, State
 
 LADDER = (2, 8, 30, 120, 600, 1800, 3600)
 EARLY_SECONDS = 3  # after a request whose answer was lost: many providers forgive a second use for five seconds
@@ -55,7 +55,7 @@ def next_try(failures: int) -> int:
     return wait + round(wait * (secrets.randbelow(401) - 200) / 1000)
 
 
-def is_fresh(connection: Connection, now: int, seconds: int) -> bool:
+def is_fresh(connection: Connection | Reading, now: int, seconds: int) -> bool:
     """Whether the access token lives for so many seconds more. Not where the clock has gone back since it came."""
     if not connection.access_token_enc or (connection.refreshed_at or 0) > now + SKEW_SECONDS:
         return False

@@ -8,8 +8,10 @@ from contextlib import suppress
 from peewee import DatabaseError
 
 from applinks.crypto import NOBODYS_PASSWORD, digest, hash_password, new_id, new_token, password_matches
-from applinks.errors import InvalidFieldError, SpentError, ThrottledError
-from applinks.models import Administrator, SetupCode, SignInSession, database
+from applinks.errors import InvalidFieldError, NotFoundError, SpentError, ThrottledError
+from applinks.models import ActorKind, Administrator, ApiKey, SetupCode, SignInSession, database
+from applinks.services.counts import Counted, Counts
+from applinks.services.events import Actor, Events
 from applinks.services.throttle import Throttle
 
 IDLE_SECONDS = 3600
@@ -26,7 +28,9 @@ _SETUP_GONE = "This setup address was used, or is older than 30 minutes. Start A
 
 
 class SignIn:
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, events: Events, counts: Counts, clock: Callable[[], float]) -> None:
+        self._events = events
+        self._counts = counts
         self._clock = clock
         self._throttle = Throttle(clock)
         # Argon2id takes 64 MiB a time: a flood of tries must not take the machine's memory.
@@ -49,7 +53,7 @@ class SignIn:
         if not SetupCode.select().where(self._valid(code)).exists():
             raise SpentError(_SETUP_GONE)
 
-    def set_up(self, code: str, username: str, password: str) -> Administrator:
+    def set_up(self, code: str, username: str, password: str, address: str) -> Administrator:
         """Make the first administrator, once.
 
         Raises SpentError or InvalidFieldError.
@@ -60,9 +64,7 @@ class SignIn:
         with database.atomic():
             if SetupCode.delete().where(self._valid(code)).execute() != 1:
                 raise SpentError(_SETUP_GONE)
-            return Administrator.create(
-                id=new_id(), username=username, password_hash=hashed, created_at=int(self._clock())
-            )
+            return self._create(username, hashed, Actor(username, ActorKind.ADMINISTRATOR, address=address))
 
     def spend_setup_code(self, code: str) -> Administrator:
         """The demo's way in: its setup address signs its only administrator in, once. Raises SpentError."""
@@ -84,32 +86,92 @@ class SignIn:
         hashed = (administrator.password_hash if administrator else "") or NOBODYS_PASSWORD
         with self._hashing:
             right = password_matches(_normal(password)[:LONGEST_PASSWORD], hashed)
-        if not right or administrator is None or hashed == NOBODYS_PASSWORD:
+        if not right or administrator is None or hashed == NOBODYS_PASSWORD or administrator.disabled_at:
+            self._failed(administrator, address)
             return None
         self._throttle.succeeded(account, address)
         return administrator
 
-    def change_password(self, session: SignInSession, current: str, new: str, address: str) -> None:
+    def _failed(self, administrator: Administrator | None, address: str) -> None:
+        """An unknown name isn't written down: it may be a password that went into the wrong field."""
+        name, why = (administrator.username, "wrong password") if administrator else ("", "unknown user name")
+        if administrator and administrator.disabled_at:
+            why = "disabled"
+        self._counts.add(Counted("sign-in failed", ActorKind.STRANGER, "", name, "", "", why), address)
+
+    def create(self, username: str, password: str, actor: Actor) -> Administrator:
+        """Make one more administrator. Raises InvalidFieldError."""
+        username, password = _read_username(username), read_password(password, username)
+        hashed = self._hash(password)
+        with database.atomic():
+            if Administrator.select().where(Administrator.username == username).exists():
+                raise InvalidFieldError("username", f"There is an administrator {username} already.")
+            return self._create(username, hashed, actor)
+
+    def _create(self, username: str, hashed: str, actor: Actor) -> Administrator:
+        self._events.record(actor, "administrator made", words=username)
+        return Administrator.create(id=new_id(), username=username, password_hash=hashed, created_at=int(self._clock()))
+
+    def set_password(self, username: str, password: str, actor: Actor) -> None:
+        """Give an administrator another password, and sign all browsers out; one who was disabled may sign in again.
+
+        Raises NotFoundError or InvalidFieldError.
+        """
+        administrator = self._named(username)
+        hashed = self._hash(read_password(password, administrator.username))
+        with database.atomic():
+            changed = Administrator.update(password_hash=hashed, disabled_at=None)
+            changed.where(Administrator.id == administrator.id).execute()
+            SignInSession.delete().where(SignInSession.administrator == administrator.id).execute()
+            self._events.record(actor, "password changed", words=administrator.username)
+
+    def disable(self, username: str, actor: Actor) -> list[str]:
+        """Sign an administrator out for good, and revoke the API keys made by that administrator; returns their names.
+
+        Raises NotFoundError.
+        """
+        administrator, now = self._named(username), int(self._clock())
+        with database.atomic():
+            Administrator.update(disabled_at=now).where(Administrator.id == administrator.id).execute()
+            SignInSession.delete().where(SignInSession.administrator == administrator.id).execute()
+            self._events.record(actor, "administrator disabled", words=administrator.username)
+            theirs = (ApiKey.made_by == administrator.username) & ApiKey.revoked_at.is_null()
+            keys = list(ApiKey.select().where(theirs))
+            for key in keys:
+                ApiKey.update(revoked_at=now).where(ApiKey.id == key.id).execute()
+                self._events.record(actor, "API key revoked", words=f"{key.name} ({key.id})")
+        return [key.name for key in keys]
+
+    def _named(self, username: str) -> Administrator:
+        administrator = Administrator.get_or_none(Administrator.username == unicodedata.normalize("NFC", username))
+        if administrator is None:
+            raise NotFoundError(f"There is no administrator called {username}.")
+        return administrator
+
+    def change_password(self, session: SignInSession, current: str, new: str, actor: Actor) -> None:
         """Change a password and end the administrator's other sessions.
 
         Raises InvalidFieldError, or ThrottledError.
         """
         administrator = session.administrator
-        if self.check_password(administrator.username, current, address) is None:
+        if self.check_password(administrator.username, current, actor.address) is None:
             raise InvalidFieldError("current_password", "This isn't your current password.")
         hashed = self._hash(read_password(new, administrator.username))
         others = (SignInSession.administrator == administrator.id) & (SignInSession.id_digest != session.id_digest)
         with database.atomic():
             Administrator.update(password_hash=hashed).where(Administrator.id == administrator.id).execute()
             SignInSession.delete().where(others).execute()
+            self._events.record(actor, "password changed", words=administrator.username)
 
-    def choose_appearance(self, administrator: Administrator, appearance: str) -> None:
+    def choose_appearance(self, administrator: Administrator, appearance: str, actor: Actor) -> None:
         """Raises InvalidFieldError."""
         if appearance not in ("system", "light", "dark"):
             raise InvalidFieldError("appearance", "Choose one of the three.")
-        Administrator.update(appearance=appearance).where(Administrator.id == administrator.id).execute()
+        with database.atomic():
+            Administrator.update(appearance=appearance).where(Administrator.id == administrator.id).execute()
+            self._events.record(actor, "settings changed", words=f"appearance: {appearance}")
 
-    def begin_session(self, administrator: Administrator, draft: str = "") -> str:
+    def begin_session(self, administrator: Administrator, draft: str = "", address: str = "") -> str:
         """Sign a browser in; returns the session's ID, of which only the digest is stored."""
         session_id, now = new_token(), int(self._clock())
         with database.atomic():
@@ -121,6 +183,8 @@ class SignIn:
                 last_active_at=now,
                 draft=draft,
             )
+            who = Actor(administrator.username, ActorKind.ADMINISTRATOR, administrator.id, address)
+            self._events.record(who, "signed in")
         return session_id
 
     def session(self, session_id: str, *, active: bool) -> SignInSession | None:
@@ -139,8 +203,10 @@ class SignIn:
                 touched.execute()
         return found
 
-    def end_session(self, session: SignInSession) -> None:
-        SignInSession.delete().where(SignInSession.id_digest == session.id_digest).execute()
+    def end_session(self, session: SignInSession, actor: Actor) -> None:
+        with database.atomic():
+            SignInSession.delete().where(SignInSession.id_digest == session.id_digest).execute()
+            self._events.record(actor, "signed out")
 
     def take_draft(self, session: SignInSession) -> str:
         """The form that was interrupted, once."""

@@ -16,6 +16,7 @@ from applinks import crypto
 from applinks.errors import StartRefusedError
 from applinks.models import TABLES, Instance, Reserve, database, open_postgresql, open_sqlite
 from applinks.services.migrations import SCHEMA, migrate
+from applinks.services.sealing import event_key_place
 from applinks.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,10 @@ _ELSEWHERE = frozenset(("nfs", "nfs4", "9p", "cifs", "smb3", "smbfs", "ceph", "f
 
 @dataclass(frozen=True)
 class Storage:
-    """An open database. `read_only`: nothing can be stored, so nothing may be refreshed."""
+    """An open database. `event_key` seals the audit log. `read_only`: nothing can be stored, so nothing may be refreshed."""
 
     keys: crypto.KeyRing
+    event_key: bytes
     read_only: bool
 
 
@@ -60,7 +62,8 @@ def open_storage(settings: Settings, *, may_make: bool = True) -> Storage:
                 _create(settings, keys, had_keys=had_keys)
             _check_instance(place, settings.keys_file, keys, read_only=read_only)
             if not read_only:
-                migrate()
+                migrate(keys)
+            event_key = _event_key(keys)
         except ImproperlyConfigured:
             raise StartRefusedError(
                 "APPLINKS_DATABASE_URL needs psycopg. Run: pip install -r requirements-postgresql.txt"
@@ -68,7 +71,7 @@ def open_storage(settings: Settings, *, may_make: bool = True) -> Storage:
         except (DatabaseError, InterfaceError) as error:
             restore = " Restore a backup of it." if "malformed" in str(error) else ""
             raise StartRefusedError(f"{place} can't be used as a database: {_in_one_line(error)}.{restore}") from None
-    return Storage(keys, read_only)
+    return Storage(keys, event_key, read_only)
 
 
 def _keys(settings: Settings, place: str, *, existed: bool) -> crypto.KeyRing:
@@ -174,7 +177,7 @@ def _key_check_place(instance_id: str) -> crypto.Place:
 def _check_instance(place: str, keys_file: Path, keys: crypto.KeyRing, *, read_only: bool) -> None:
     if not database.table_exists("instance"):
         raise StartRefusedError(f"{place} is a database, but not one of Applinks.")
-    instance = Instance.select().first()
+    instance = Instance.select(Instance.id, Instance.schema, Instance.key_check).first()
     if instance is None:
         raise StartRefusedError(f"{place} has lost its first row. Restore a backup of it.")
     if instance.schema > SCHEMA:
@@ -189,6 +192,12 @@ def _check_instance(place: str, keys_file: Path, keys: crypto.KeyRing, *, read_o
         raise StartRefusedError(
             f"The keys in {keys_file} aren't those of {place}: put back the ones that it was made with.", EXIT_KEYS
         ) from None
+
+
+def _event_key(keys: crypto.KeyRing) -> bytes:
+    """A key of its own, so that new encryption keys leave the audit log as it is."""
+    instance = Instance.select(Instance.id, Instance.event_key_enc).get()
+    return bytes.fromhex(keys.open(instance.event_key_enc, event_key_place(instance.id)))
 
 
 def _create(settings: Settings, keys: crypto.KeyRing, *, had_keys: bool) -> None:
@@ -210,8 +219,13 @@ def _create_instance(keys: crypto.KeyRing) -> None:
             return
         database.create_tables(TABLES)
         instance_id = crypto.new_id()
-        check = keys.seal("applinks", _key_check_place(instance_id))
-        Instance.create(id=instance_id, schema=SCHEMA, key_check=check, created_at=int(time.time()))
+        Instance.create(
+            id=instance_id,
+            schema=SCHEMA,
+            key_check=keys.seal("applinks", _key_check_place(instance_id)),
+            event_key_enc=keys.seal(crypto.new_key().hex(), event_key_place(instance_id)),
+            created_at=int(time.time()),
+        )
         Reserve.create(id=1)
 
 

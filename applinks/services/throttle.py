@@ -1,4 +1,4 @@
-"""Slows guessing down: five free tries, then a wait that doubles from a second to a minute.
+"""Slows guessing down. A password: five free tries, then a wait that doubles from a second to a minute.
 
 Nobody is locked out: however many guess for an account, somebody who didn't is let try once.
 """
@@ -11,6 +11,8 @@ from ipaddress import IPv4Address, ip_address, ip_network
 FREE_TRIES = 5
 LONGEST_WAIT = 60
 FORGET_SECONDS = 3600
+MINUTE = 60
+FAILURES_A_MINUTE = 100
 MOST_KEYS = 10_000
 
 
@@ -59,6 +61,28 @@ class Throttle:
         pause = min(2 ** (count - FREE_TRIES), LONGEST_WAIT)
         left = self._failures[key][1] + pause - self._clock()
         return max(0, int(left + 0.999))
+
+
+class Allowance:
+    """So many failures a minute from one address; who succeeds isn't looked at, and never slowed."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def failed(self, address: str) -> int:
+        """Count a failure: 0 where it was within what is allowed, else the seconds to wait."""
+        key, now = _by_address(address), self._clock()
+        with self._lock:
+            count, began = self._failures.get(key, (0, now))
+            if not 0 <= now - began < MINUTE:
+                count, began = 0, now
+            self._failures[key] = (count + 1, began)
+            self._failures.move_to_end(key)
+            while len(self._failures) > MOST_KEYS:
+                self._failures.popitem(last=False)
+        return 0 if count < FAILURES_A_MINUTE else max(1, int(began + MINUTE - now + 0.999))
 
 
 def _keys(account: str, address: str) -> tuple[str, str, str]:

@@ -30,7 +30,10 @@ class Vault:
         return self._keys.open(connection.refresh_token_enc, Place("connection", connection.id, "refresh_token"))
 
     def access_token(self, connection: Connection) -> str:
-        return self._keys.open(connection.access_token_enc, Place("connection", connection.id, "access_token"))
+        return self.opened_access_token(connection.id, connection.access_token_enc)
+
+    def opened_access_token(self, connection_id: str, sealed: str) -> str:
+        return self._keys.open(sealed, Place("connection", connection_id, "access_token"))
 
     def store(
         self,

@@ -5,7 +5,6 @@ from flask.typing import ResponseReturnValue
 
 from applinks.errors import BusyError
 from applinks.models import Connection
-from applinks.services import history
 from applinks.services.connections import NOT_ASKED
 from applinks.services.links import Outgoing
 from applinks.services.renewal import Outcome
@@ -37,7 +36,7 @@ def show(slug: str, label: str) -> ResponseReturnValue:
     connection = services().connections.find(outgoing.link.id, label)
     if by_htmx() and not _alone():
         return render_template("connections/_connection.html", outgoing=outgoing, connection=connection)
-    events = history.recent(outgoing.link.id, HISTORY_LINES, label=label)
+    events = services().events.recent(outgoing.link.id, HISTORY_LINES, label=label)
     template = "connections/_alone.html" if by_htmx() else "connections/show.html"
     return render_template(template, outgoing=outgoing, connection=connection, events=events, alone=True)
 

@@ -5,7 +5,8 @@ from typing import cast
 
 from flask import current_app, g, request
 
-from applinks.models import SignInSession
+from applinks.models import ActorKind, SignInSession
+from applinks.services.events import Actor
 from applinks.wiring import Services
 
 
@@ -26,9 +27,19 @@ def signed_in() -> SignInSession:
     return session
 
 
-def actor() -> str:
-    """The name that goes into a link's history."""
-    return str(signed_in().administrator.username)
+def actor() -> Actor:
+    """Who is signed in, for the audit log."""
+    return administrator_at(signed_in())
+
+
+def administrator_at(session: SignInSession) -> Actor:
+    who = session.administrator
+    return Actor(who.username, ActorKind.ADMINISTRATOR, who.id, client_address())
+
+
+def stranger() -> Actor:
+    """Somebody who isn't signed in."""
+    return Actor(kind=ActorKind.STRANGER, address=client_address())
 
 
 def by_htmx() -> bool:

@@ -9,7 +9,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from applinks.errors import BusyError, InvalidFieldError
 from applinks.oauth.registration import read_label
 from applinks.services.dance import NotConnectedError
-from applinks.web.current import actor, browser_session, services, signed_in
+from applinks.web.current import actor, administrator_at, browser_session, services, signed_in, stranger
 from applinks.web.gate import public
 from applinks.web.waiting import a_place_to_wait
 
@@ -37,7 +37,7 @@ def another_submitted(slug: str) -> ResponseReturnValue:
     if error:
         page = render_template("connections/another.html", outgoing=outgoing, label=text[:200], error=error)
         return page, 422
-    return continue_page(services().dance.begin(outgoing, label, signed_in()))
+    return continue_page(services().dance.begin(outgoing, label, signed_in(), actor()))
 
 
 @blueprint.post("/links/<slug>/connect")
@@ -48,7 +48,7 @@ def connect(slug: str) -> ResponseReturnValue:
     if outgoing.profile.without_account:
         connect_without_account(slug, label)
         return redirect(url_for("links.show", slug=slug), 303)
-    return continue_page(services().dance.begin(outgoing, label, signed_in()))
+    return continue_page(services().dance.begin(outgoing, label, signed_in(), actor()))
 
 
 def connect_without_account(slug: str, label: str = "default") -> None:
@@ -82,7 +82,7 @@ def callback(link_id: str) -> ResponseReturnValue:
     if request.method != "GET":
         raise MethodNotAllowed(["GET"])
     session = browser_session()
-    who = session.administrator.username if session else ""
+    who = administrator_at(session) if session else stranger()
     try:
         if any(len(request.args.getlist(name)) > 1 for name in _ONCE):
             raise NotConnectedError("The provider's answer holds a parameter twice.", slug=link.slug)

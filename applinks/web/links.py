@@ -9,7 +9,6 @@ from applinks.errors import ConflictError, InvalidFieldError
 from applinks.forms.link import OutgoingForm, Steps, draft_fields, read, steps, tell
 from applinks.models import INCOMING, ApplicationLink
 from applinks.oauth.registration import ClientRegistration
-from applinks.services import history
 from applinks.services.links import Outgoing, connections_of, is_link_id
 from applinks.web.address import asked_host
 from applinks.web.advice import redirect_warnings
@@ -88,7 +87,7 @@ def new_outgoing_fields(link_id: str) -> ResponseReturnValue:
 def show(slug: str) -> ResponseReturnValue:
     links = services().links
     link = links.find(slug)
-    events = history.recent(link.id)
+    events = services().events.recent(link.id)
     if link.direction == INCOMING:
         return render_template("links/incoming.html", link=link, incoming=links.incoming(link), events=events)
     return render_template("links/outgoing.html", outgoing=links.outgoing(slug), events=events)
@@ -148,7 +147,7 @@ def confirm_delete(slug: str) -> ResponseReturnValue:
 def delete(slug: str) -> ResponseReturnValue:
     link = services().links.find(slug)
     outgoing, connections = services().links.outgoing_or_none(slug), connections_of(link.id)
-    services().links.delete(link)
+    services().links.delete(link, actor())
     flash(f"{link.name} was deleted.")
     if outgoing:
         tell_provider(outgoing, connections)

@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from applinks.errors import InvalidFieldError
 from applinks.forms.link import tell
 from applinks.forms.sign_in import APPEARANCES, AppearanceForm, PasswordForm
-from applinks.web.current import client_address, services, signed_in
+from applinks.web.current import actor, services, signed_in
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
 
@@ -21,7 +21,7 @@ def show() -> ResponseReturnValue:
 def choose_appearance() -> ResponseReturnValue:
     form = AppearanceForm()
     try:
-        services().sign_in.choose_appearance(signed_in().administrator, form.appearance.data or "")
+        services().sign_in.choose_appearance(signed_in().administrator, form.appearance.data or "", actor())
     except InvalidFieldError as error:
         tell(form, error)
         return _page(form, PasswordForm(formdata=None)), 422
@@ -33,7 +33,7 @@ def change_password() -> ResponseReturnValue:
     form = PasswordForm()
     current, new = form.current_password.data or "", form.password.data or ""
     try:
-        services().sign_in.change_password(signed_in(), current, new, client_address())
+        services().sign_in.change_password(signed_in(), current, new, actor())
     except InvalidFieldError as error:
         tell(form, error)
         return _page(AppearanceForm(formdata=None, appearance=signed_in().administrator.appearance), form), 422

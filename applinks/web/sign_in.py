@@ -8,7 +8,7 @@ from applinks.errors import InvalidFieldError, NotFoundError, ThrottledError
 from applinks.forms.link import read_draft, tell, write_draft
 from applinks.forms.sign_in import SetupForm, SignInForm
 from applinks.models import Administrator
-from applinks.web.current import browser_session, by_htmx, client_address, services, signed_in
+from applinks.web.current import actor, administrator_at, browser_session, by_htmx, client_address, services, signed_in
 from applinks.web.gate import local_path, public
 
 blueprint = Blueprint("sign_in", __name__)
@@ -51,7 +51,7 @@ def sign_in_page(back: str) -> ResponseReturnValue:
 
 @blueprint.post("/sign-out")
 def sign_out() -> ResponseReturnValue:
-    services().sign_in.end_session(signed_in())
+    services().sign_in.end_session(signed_in(), actor())
     session.clear()
     flash("You are signed out.")
     response = redirect(url_for("sign_in.sign_in"), 303)
@@ -82,7 +82,9 @@ def setup_submitted(code: str) -> ResponseReturnValue:
         raise NotFoundError("The demo needs no setting up.")
     form = SetupForm()
     try:
-        administrator = services().sign_in.set_up(code, form.username.data or "", form.password.data or "")
+        administrator = services().sign_in.set_up(
+            code, form.username.data or "", form.password.data or "", client_address()
+        )
     except InvalidFieldError as error:
         tell(form, error)
         return _private(render_template("sign_in/setup.html", form=form), 422)
@@ -93,9 +95,9 @@ def setup_submitted(code: str) -> ResponseReturnValue:
 def _begin_session(administrator: Administrator, draft: str = "") -> None:
     """A new session ID and a new CSRF token: nothing from before signing in counts after it."""
     if old := browser_session():
-        services().sign_in.end_session(old)
+        services().sign_in.end_session(old, administrator_at(old))
     session.clear()
-    session["id"] = services().sign_in.begin_session(administrator, draft)
+    session["id"] = services().sign_in.begin_session(administrator, draft, client_address())
 
 
 def _private(page: str, status: int = 200) -> ResponseReturnValue:

@@ -23,7 +23,16 @@ from werkzeug.test import TestResponse
 
 from applinks import create_app
 from applinks.crypto import digest, new_id
-from applinks.models import TABLES, Administrator, AuthorizationFlow, Connection, Event, SignInSession, database
+from applinks.models import (
+    TABLES,
+    Administrator,
+    AuthorizationFlow,
+    Connection,
+    Event,
+    Instance,
+    SignInSession,
+    database,
+)
 from applinks.settings import read_settings
 from applinks.wiring import Services
 from tests.conftest import CLIENT_SECRET, Clock
@@ -37,8 +46,8 @@ SECONDS = 2
 STATUS = {"connected": 303, "refused": 400, "not_found": 404, "not_allowed": 405, "sent_home": 307}
 # A session was active; an answer to a flow of ours spends it and is told in the history; nothing else may change.
 MAY_CHANGE = {
-    "connected": {SignInSession, AuthorizationFlow, Event, Connection},
-    "refused": {SignInSession, AuthorizationFlow, Event},
+    "connected": {SignInSession, AuthorizationFlow, Event, Instance, Connection},
+    "refused": {SignInSession, AuthorizationFlow, Event, Instance},
 }
 PLAIN = re.compile(r"[\x20-\x7e]*")
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from peewee import fn
 from werkzeug.test import TestResponse
 
 from applinks import create_app
@@ -262,8 +263,11 @@ class Scene:
         Connection.create(**row, id=new_id(), label=text, state=State.UNREADABLE, created_at=0)
         Connection.create(**row, id=new_id(), label="default", state=State.RETRYING, account=text, created_at=1)
         Event.update(words=text).where(Event.words != "").execute()
+        number = Event.select(fn.MAX(Event.id)).scalar()
         for name in ("raw", "reports"):
-            Event.create(link=self.links[name], label=text, what=text, words=text, actor=text, at=0)
+            number += 1
+            said = {"label": text, "what": text, "words": text, "actor": text, "address": text, "mac": ""}
+            Event.create(id=number, link_id=self.links[name], at=0, **said)
         Administrator.update(username=text).execute()
 
     def _change(self, name: str, table: Any = OutgoingLink, **columns: str) -> None:

@@ -31,10 +31,12 @@ from applinks.oauth.answers import Granted
 from applinks.oauth.registration import ClientRegistration
 from applinks.providers import CATALOGUE
 from applinks.services import grants
+from applinks.services.events import APPLINKS
 from applinks.services.migrations import SCHEMA
 from applinks.services.vault import Vault
 from applinks.settings import read_settings
 from applinks.wiring import Services
+from tests.conftest import ADA, times
 from tests.processes import Process, free_port
 from tests.rotating import Point, RotatingProvider
 from tests.services.test_storage import go_back_to
@@ -167,8 +169,8 @@ class Trial:
             self._must(row.state == State.CONNECTED, f"{label} is connected")
             self._must(self.provider.is_usable(self._names[label], row.refresh_token), f"{label} has a usable token")
             refreshed = sum(
-                event.count
-                for event in Event.select().where(Event.link == self._link_id, Event.label == label)
+                times(event)
+                for event in Event.select().where(Event.link_id == self._link_id, Event.label == label)
                 if event.what == "refreshed"
             )
             self._must(refreshed + self._kept[label] == row.generation, f"{label} has a line for each refresh")
@@ -351,7 +353,7 @@ class Trial:
         session = self._services.sign_in.session(session_id, active=True)
         assert outgoing
         assert session
-        return self.provider.consent(self._services.dance.begin(outgoing, label, session))
+        return self.provider.consent(self._services.dance.begin(outgoing, label, session, ADA))
 
     def _visit(self, answer: dict[str, str], cookie: dict[str, str]) -> int:
         """Come back from the provider; returns the status, 0 where the server went away."""
@@ -449,7 +451,7 @@ class Trial:
             client_secret="CANARY-client-secret",
             scopes="read",
         )
-        self._services.links.create(self._link_id, registration, actor="")
+        self._services.links.create(self._link_id, registration, APPLINKS)
 
     def _connect(self, label: str) -> None:
         """Store a new grant, as a callback does."""
@@ -460,7 +462,7 @@ class Trial:
         assert outgoing
         with database.atomic():
             now = int(time.time())
-            grants.keep(self._vault, outgoing, label, granted, scopes="read", sent_at=now, actor="", words="")
+            grants.keep(self._vault, outgoing, label, granted, scopes="read", sent_at=now)
         self._names[label] = name
         self._kept[label] += 1
 

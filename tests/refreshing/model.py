@@ -25,6 +25,7 @@ from applinks.services.schedule import Pace
 from applinks.services.storage import Storage
 from applinks.settings import Settings
 from applinks.wiring import Services, build
+from tests.conftest import ADA
 
 LIFE = 3600
 RETRY_AFTER = 1700
@@ -269,18 +270,18 @@ class World:
 
     def create(self, host: str = "a", slug: str = "payroll") -> None:
         """A link to a host."""
-        self.services.links.create(new_id(), registration(host, name=slug.capitalize()), "ada")
+        self.services.links.create(new_id(), registration(host, name=slug.capitalize()), ADA)
 
     def outgoing(self, slug: str = "payroll") -> Outgoing:
         return self.services.links.outgoing(slug)
 
     def begin(self, label: str) -> dict[str, str]:
         """Go as far as the provider's consent; returns what comes back from there."""
-        return self.provider.consent(self.services.dance.begin(self.outgoing(), label, self.session))
+        return self.provider.consent(self.services.dance.begin(self.outgoing(), label, self.session, ADA))
 
     def connect(self, label: str) -> Connection:
         """The whole dance."""
-        return self.services.dance.complete("payroll", self.begin(label), self.session, "ada")
+        return self.services.dance.complete("payroll", self.begin(label), self.session, ADA)
 
     def refresh_due(self) -> int:
         """A round of the refresher, one after another; returns how many were due."""

@@ -29,7 +29,7 @@ from applinks.services.storage import Storage, open_storage
 from applinks.services.tokens import NoTokenError
 from applinks.settings import Settings
 from applinks.wiring import Services
-from tests.conftest import SQLITE
+from tests.conftest import ADA, SQLITE
 from tests.refreshing.model import Family, Killed, Provider, Says, Times, Turn, World, make_services, registration
 
 set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")  # it keeps tables of characters, not in this tree
@@ -84,7 +84,7 @@ class Grants(RuleBasedStateMachine):
         # Where the clock has gone back, an account of the future seems to have been connected meanwhile.
         if self.link() and (row is None or row.created_at <= self.world.times()):
             callback = self.world.begin(label)
-            self.world.services.dance.complete("payroll", callback, self.world.session, "ada")
+            self.world.services.dance.complete("payroll", callback, self.world.session, ADA)
             self.used.append(callback)
 
     @rule(label=LABELS)
@@ -104,7 +104,7 @@ class Grants(RuleBasedStateMachine):
         callback = self.callbacks.pop(data.draw(st.integers(0, len(self.callbacks) - 1)))
         self.used.append(callback)
         try:
-            self.world.services.dance.complete("payroll", callback, self.world.session, "ada")
+            self.world.services.dance.complete("payroll", callback, self.world.session, ADA)
         except NotConnectedError as error:
             note(str(error))
 
@@ -114,35 +114,35 @@ class Grants(RuleBasedStateMachine):
         """I7"""
         callback = data.draw(st.sampled_from(self.used))
         with pytest.raises(NotConnectedError):
-            self.world.services.dance.complete("payroll", callback, self.world.session, "ada")
+            self.world.services.dance.complete("payroll", callback, self.world.session, ADA)
 
     @precondition(lambda self: self.link())
     @rule(host=HOSTS)
     def lead_elsewhere(self, host: str) -> None:
         link = self.world.outgoing()
-        self.world.services.links.update(link, registration(host), version=link.link.version, actor="ada")
+        self.world.services.links.update(link, registration(host), version=link.link.version, actor=ADA)
 
     @precondition(lambda self: self.link())
     @rule(scopes=st.sampled_from(["read", "read write admin"]), secret=st.sampled_from([None, "2"]))
     def edit(self, scopes: str, secret: str | None) -> None:
         link, host = self.world.outgoing(), self.host()
         changed = registration(host, scopes=scopes, secret=secret)
-        assert not self.world.services.links.update(link, changed, version=link.link.version, actor="ada")
+        assert not self.world.services.links.update(link, changed, version=link.link.version, actor=ADA)
         with pytest.raises(ConflictError):
-            self.world.services.links.update(link, changed, version=link.link.version - 1, actor="bob")
+            self.world.services.links.update(link, changed, version=link.link.version - 1, actor=ADA)
 
     @rule(label=LABELS, told=st.booleans())
     def disconnect(self, label: str, told: bool) -> None:
         if self.row(label):
             link = self.world.outgoing()
-            ended = self.world.services.connections.disconnect(link.link.id, label, "ada")
+            ended = self.world.services.connections.disconnect(link.link.id, label, ADA)
             if told:
                 self.world.services.connections.end_grants(link, [ended])
 
     @rule(label=LABELS)
     def remove(self, label: str) -> None:
         if self.row(label):
-            self.world.services.connections.remove(self.world.outgoing().link.id, label, "ada")
+            self.world.services.connections.remove(self.world.outgoing().link.id, label, ADA)
 
     @rule(host=HOSTS)
     def delete_or_create(self, host: str) -> None:

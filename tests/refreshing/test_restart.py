@@ -17,7 +17,7 @@ from applinks.services.renewal import Outcome
 from applinks.services.schedule import Pace
 from applinks.settings import Settings
 from applinks.wiring import Services
-from tests.conftest import refresh_due
+from tests.conftest import ADA, refresh_due
 from tests.postgresql import Server
 from tests.refreshing.together import LEASE, Instance, MovedClock, keep_grant, make_link, refresh_token, running, until
 from tests.rotating import RotatingProvider
@@ -212,7 +212,7 @@ def test_it_says_that_the_database_is_away_and_works_again_after(
 def test_it_writes_at_once_after_a_restart(connection: Connection, server: Server, services: Services) -> None:
     """C6: also where a transaction is the first thing that a thread asks for."""
     server.restart("immediate")
-    services.connections.disconnect(connection.link_id, "default", "ada")
+    services.connections.disconnect(connection.link_id, "default", ADA)
     assert Connection.get().state == State.DISCONNECTED
 
 

@@ -32,6 +32,7 @@ from applinks.oauth.guard import CALL_SECONDS, Guard
 from applinks.oauth.registration import ClientRegistration
 from applinks.providers import CATALOGUE
 from applinks.services import grants
+from applinks.services.events import APPLINKS
 from applinks.services.schedule import PACE, Pace
 from applinks.services.tokens import NoTokenError
 from applinks.settings import Settings, read_settings
@@ -93,7 +94,7 @@ def make_link(services: Services, provider: RotatingProvider, name: str = "Payro
     registration = ClientRegistration(
         name, custom, custom.profile(differences), differences, "payroll-client", "CANARY-client-secret", "read"
     )
-    services.links.create(link_id, registration, actor="")
+    services.links.create(link_id, registration, APPLINKS)
     return link_id
 
 
@@ -106,16 +107,10 @@ def keep_grant(
     access_token, refresh_token = provider.grant(name)
     granted, now = Granted(access_token, refresh_token, 3600, None), int(services.clock())
     with database.atomic():
-        return grants.keep(
-            services.renewal._vault,
-            outgoing,
-            name,
-            granted,
-            scopes="read",
-            sent_at=now - 3600 + left,
-            actor="",
-            words="",
+        connection, _ = grants.keep(
+            services.renewal._vault, outgoing, name, granted, scopes="read", sent_at=now - 3600 + left
         )
+    return connection
 
 
 def refresh_token(services: Services) -> str:

@@ -13,7 +13,7 @@ from applinks.models import Connection, OutgoingLink, State, database
 from applinks.oauth.registration import ClientRegistration
 from applinks.services.renewal import Outcome
 from applinks.wiring import Services
-from tests.conftest import Clock, due_in, refresh_due, renew
+from tests.conftest import ADA, Clock, due_in, refresh_due, renew
 from tests.standin import Answer, StandIn, callback_path, json_answer, raw_answer
 from tests.visitor import Visitor, text_of
 
@@ -91,7 +91,7 @@ def test_it_binds_no_new_secret_to_an_endpoint_that_its_author_never_saw(
         "Payroll", read_early.provider, read_early.profile, read_early.differences, "payroll-client", None, "read"
     )
     with pytest.raises(ConflictError):
-        services.links.update(read_early, late, version=3, actor="eve")
+        services.links.update(read_early, late, version=3, actor=ADA)
     assert elsewhere.base_url not in services.links.outgoing("payroll").profile.token_endpoint
 
 

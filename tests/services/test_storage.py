@@ -6,9 +6,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from peewee import AutoField, BigIntegerField, ForeignKeyField, IntegerField, TextField
 
 from applinks.errors import StartRefusedError
-from applinks.models import Instance, Reserve, database, open_postgresql, open_sqlite
+from applinks.models import ApplicationLink, Instance, Reserve, database, open_postgresql, open_sqlite
+from applinks.models.base import Table
 from applinks.services.migrations import SCHEMA
 from applinks.services.storage import open_storage
 from applinks.settings import Settings
@@ -137,8 +139,34 @@ def columns() -> dict[str, list[tuple[str, str, bool]]]:
     }
 
 
+class EarlierEvent(Table):
+    """A line of history as it was before schema 4."""
+
+    id = AutoField()
+    link = ForeignKeyField(ApplicationLink, on_delete="CASCADE")
+    label = TextField(default="")
+    what = TextField()
+    words = TextField(default="")
+    actor = TextField(default="")
+    at = BigIntegerField()
+    count = IntegerField(default=1)
+
+    class Meta:
+        table_name = "event"
+
+
 def go_back_to(schema: int) -> None:
     """Make the tables of an earlier release out of today's."""
+    if schema < 4:
+        for table in ("tally", "event", "api_key_link", "api_key", "link_word"):
+            database.execute_sql(f"DROP TABLE {table}")
+        for table, column in (
+            ("instance", "event_key_enc"),
+            ("instance", "events_end"),
+            ("administrator", "disabled_at"),
+        ):
+            database.execute_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.create_tables([EarlierEvent])
     if schema < 3:
         for column in ("previous_refresh_token_enc", "failed_since", "intent_generation"):
             database.execute_sql(f"ALTER TABLE connection DROP COLUMN {column}")
@@ -176,7 +204,7 @@ def test_it_leaves_the_schema_as_it_was_where_a_migration_fails(started: Setting
     refused(started, 2, "can't be used as a database")
     open_database(started)
     assert columns() == before
-    assert Instance.get().schema == 2
+    assert Instance.select(Instance.schema).scalar() == 2
     database.close()
 
 

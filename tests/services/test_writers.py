@@ -14,8 +14,9 @@ from applinks.models import ApplicationLink, Connection, Event, database
 from applinks.models.base import SESSION
 from applinks.oauth.registration import ClientRegistration
 from applinks.providers import CATALOGUE
-from applinks.services import history
+from applinks.services.events import APPLINKS
 from applinks.wiring import Services
+from tests.conftest import ADA, times
 
 TOGETHER = 8
 
@@ -47,40 +48,38 @@ def registration() -> ClientRegistration:
 
 
 def test_it_gives_a_name_once(services: Services, registration: ClientRegistration) -> None:
-    said = at_once(lambda _: services.links.create(new_id(), registration, "ada"))
+    said = at_once(lambda _: services.links.create(new_id(), registration, ADA))
     assert said.count(InvalidFieldError) == TOGETHER - 1
     assert ApplicationLink.select().count() == 1
 
 
 def test_it_saves_a_link_once_however_often_it_is_sent(services: Services, registration: ClientRegistration) -> None:
     link_id = new_id()
-    said = at_once(lambda _: services.links.create(link_id, registration, "ada").id)
+    said = at_once(lambda _: services.links.create(link_id, registration, ADA).id)
     assert said == [link_id] * TOGETHER
     assert Event.select().count() == 1
 
 
 def test_it_gives_slugs_one_after_another(services: Services, registration: ClientRegistration) -> None:
     names = ["Pay roll" + "!" * number for number in range(TOGETHER)]
-    slugs = at_once(
-        lambda number: services.links.create(new_id(), replace(registration, name=names[number]), "ada").slug
-    )
+    slugs = at_once(lambda number: services.links.create(new_id(), replace(registration, name=names[number]), ADA).slug)
     assert sorted(map(str, slugs)) == ["pay-roll", *(f"pay-roll-{number}" for number in range(2, TOGETHER + 1))]
 
 
 def test_it_loses_no_count(services: Services, registration: ClientRegistration) -> None:
-    link = services.links.create(new_id(), registration, "ada")
+    link = services.links.create(new_id(), registration, ADA)
 
     def refreshed(_: int) -> None:
         with database.atomic():
-            history.record(link.id, "refreshed", at=1)
+            services.events.record(APPLINKS, "refreshed", link.id)
 
     at_once(refreshed)
-    assert Event.get(Event.what == "refreshed").count == TOGETHER
+    assert times(Event.get(Event.what == "refreshed")) == TOGETHER
 
 
 def test_it_stores_all_of_a_transaction_or_nothing(services: Services, registration: ClientRegistration) -> None:
     """A055"""
-    link = services.links.create(new_id(), registration, "ada")
+    link = services.links.create(new_id(), registration, ADA)
 
     @database.atomic()
     def store() -> None:

@@ -146,8 +146,10 @@ def test_it_deletes_only_after_asking(ada: Visitor, connect: Callable[..., None]
     assert "ada@example.com" in page.text
     assert ApplicationLink.select().count() == 1
     assert ada.post("/links/payroll/delete").headers["Location"] == "/links"
-    for table in (ApplicationLink, OutgoingLink, Connection, AuthorizationFlow, Event):
+    for table in (ApplicationLink, OutgoingLink, Connection, AuthorizationFlow):
         assert table.select().count() == 0, table
+    deleted = Event.select().order_by(Event.id.desc()).get()
+    assert (deleted.what, deleted.slug, deleted.actor) == ("deleted", "payroll", "ada")
 
 
 @pytest.mark.parametrize("path", ["", "/edit", "/delete", "/connect-another"])

@@ -262,7 +262,7 @@ class TestSettingUp:
 
         def make(number: int) -> bool:
             try:
-                services.sign_in.set_up(code, f"eve-{number}", PASSWORD)
+                services.sign_in.set_up(code, f"eve-{number}", PASSWORD, "127.0.0.1")
             except NotFoundError:
                 return False
             finally:
