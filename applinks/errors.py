@@ -77,6 +77,17 @@ class InvalidFieldError(AppError):
         self.field = field
 
 
+class InvalidFieldsError(AppError):
+    """Fields that can't be accepted, each with what is wrong with it."""
+
+    status = 422
+    title = InvalidFieldError.title
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__(" ".join(f"{name}: {message}" for name, message in fields.items()))
+        self.fields = fields
+
+
 class StartRefusedError(Exception):
     """The program must not start. `str()` is the one line for the console, `exit_status` the process's."""
 

@@ -12,6 +12,7 @@ from applinks.errors import InvalidFieldError
 from applinks.oauth.guard import AddressRefusedError, Guard
 from applinks.providers import Catalogue, GrantType, Provider, ProviderProfile, is_tenant
 
+ENDPOINT_FIELDS = ("tenant", "authorization_endpoint", "token_endpoint", "userinfo_endpoint")
 NAME_LENGTH = 100
 CLIENT_ID_LENGTH = 512
 CLIENT_SECRET_LENGTH = 4096
