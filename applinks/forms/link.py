@@ -16,10 +16,19 @@ from applinks.oauth import registration as rules
 from applinks.oauth.guard import Guard
 from applinks.providers import Catalogue, GrantType, Provider, ProviderProfile
 
-ENDPOINTS = ("tenant", "authorization_endpoint", "token_endpoint", "userinfo_endpoint")
 DRAFT_LENGTH = 16_384
 
-_DRAFT = ("name", "provider", "grant_type", *ENDPOINTS, "client_id", "scopes", *options.OPTIONS, "version", "revealed")
+_DRAFT = (
+    "name",
+    "provider",
+    "grant_type",
+    *rules.ENDPOINT_FIELDS,
+    "client_id",
+    "scopes",
+    *options.OPTIONS,
+    "version",
+    "revealed",
+)
 _YES_NO = {"": "Default", "yes": "Yes", "no": "No"}
 _METHODS = {
     "client_secret_basic": "client_secret_basic: in the header",

@@ -2,11 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from urllib.parse import urlsplit
+
+from peewee import SQL, ModelSelect, fn
 
 from applinks.crypto import new_id
 from applinks.errors import AppError, ConflictError, InvalidFieldError, NotFoundError
@@ -16,20 +19,28 @@ from applinks.models import (
     ApplicationLink,
     Connection,
     IncomingLink,
+    LinkWord,
     OutgoingLink,
     State,
     database,
     emptied,
 )
-from applinks.oauth.registration import ClientRegistration, name_key, slug_of
+from applinks.oauth.registration import ClientRegistration, name_key, search_words, slug_of
 from applinks.providers import Catalogue, Provider, ProviderProfile
 from applinks.services.events import APPLINKS, Actor, Events
 from applinks.services.vault import Vault
+
+PAGE = 25
+TERMS = 5
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _OVERTAKEN = "Somebody else has changed this link since you opened the form. Open it again to see their change."
 _RESERVED_SLUGS = frozenset(("new",))
 _WORST_FIRST = list(State)
+_SHOWN = (
+    *(Connection.link, Connection.label, Connection.state, Connection.account),
+    *(Connection.connected_at, Connection.refreshed_at, Connection.expires_at),
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,14 @@ class LinkRow:
     connection: Connection | None
     connections: int
     working: int
+
+
+@dataclass(frozen=True)
+class LinkPage:
+    """A page of the list; `after` is where the next one begins, empty where there is none."""
+
+    rows: list[LinkRow]
+    after: str
 
 
 @dataclass(frozen=True)
@@ -87,14 +106,27 @@ class Links:
         """The redirection endpoint of one link (RFC 6749 §3.1.2): base URL and ID alone decide it."""
         return f"{self._base_url}/oauth/callback/{link_id}"
 
-    def overview(self) -> list[LinkRow]:
-        """Every link in both directions, by name."""
+    def page(self, search: str = "", after: str = "", *, only: Collection[str] | None = None) -> LinkPage:
+        """Links in both directions by name, so many from `after` on: where the page before it ended.
+
+        `search` finds names by how their words begin, and `only` is whom the list is for. However many links there are, a
+        page costs the same: it is read along an index, and what is shown beside a link is read for the page alone.
+        """
+        terms = sorted(search_words(search), key=len, reverse=True)[:TERMS]
+        found = _searched(terms, after) if terms else _listed(after)
+        if only is not None:
+            found = found.where(ApplicationLink.id.in_(list(only)))
+        links = list(found.limit(PAGE + 1))
+        more, links = len(links) > PAGE, links[:PAGE]
+        ids = [link.id for link in links]
         connections: dict[str, list[Connection]] = {}
-        for connection in Connection.select().order_by(Connection.label):
+        for connection in Connection.select(*_SHOWN).where(Connection.link.in_(ids)).order_by(Connection.label):
             connections.setdefault(connection.link_id, []).append(connection)
-        providers = {row.link_id: row.provider for row in OutgoingLink.select(OutgoingLink.link, OutgoingLink.provider)}
-        links = ApplicationLink.select().order_by(ApplicationLink.name_key)
-        return [self._row(link, providers.get(link.id, ""), connections.get(link.id, [])) for link in links]
+        stored = OutgoingLink.select(OutgoingLink.link, OutgoingLink.provider).where(OutgoingLink.link.in_(ids))
+        providers = {row.link_id: row.provider for row in stored}
+        rows = [self._row(link, providers.get(link.id, ""), connections.get(link.id, [])) for link in links]
+        last = links[-1] if more else None
+        return LinkPage(rows, _end_of_page(last, terms) if last else "")
 
     def _row(self, link: ApplicationLink, provider: str, connections: list[Connection]) -> LinkRow:
         worst = min(connections, key=lambda row: _WORST_FIRST.index(State(row.state)), default=None)
@@ -189,7 +221,7 @@ class Links:
         while slug in _RESERVED_SLUGS or ApplicationLink.get_or_none(ApplicationLink.slug == slug):
             number += 1
             slug = f"{base}-{number}"
-        return ApplicationLink.create(
+        link = ApplicationLink.create(
             id=link_id,
             slug=slug,
             name=name,
@@ -198,6 +230,8 @@ class Links:
             created_at=now,
             updated_at=now,
         )
+        _store_words(link_id, name)
+        return link
 
     def _check_name(self, name: str, link_id: str) -> None:
         namesake = ApplicationLink.get_or_none(ApplicationLink.name_key == name_key(name))
@@ -239,6 +273,8 @@ class Links:
             ).where(same_version)
             if stored.execute() != 1:
                 raise ConflictError(_OVERTAKEN)
+            LinkWord.delete().where(LinkWord.link == link.id).execute()
+            _store_words(link.id, registration.name)
             columns: dict[object, object] = {
                 OutgoingLink.provider: registration.provider.key,
                 OutgoingLink.differences: json.dumps(dict(registration.differences)),
@@ -286,6 +322,47 @@ class Links:
         with database.atomic():
             self._events.record(actor, "deleted", link.id)
             ApplicationLink.delete().where(ApplicationLink.id == link.id).execute()
+
+
+def _listed(after: str) -> "ModelSelect[ApplicationLink]":
+    links = ApplicationLink.select().order_by(ApplicationLink.name_key)
+    return links.where(ApplicationLink.name_key > after) if after else links
+
+
+def _searched(terms: list[str], after: str) -> "ModelSelect[ApplicationLink]":
+    """Links that have a word for each term, once each, in the order of the first term's words and then by name."""
+    other = LinkWord.alias()
+    begins = _begins(LinkWord, terms[0])
+    same_link = (other.link == LinkWord.link) & (other.word < LinkWord.word)
+    earlier = other.select(SQL("1")).where(same_link & _begins(other, terms[0]))
+    found = ApplicationLink.select().join(LinkWord).where(begins & ~fn.EXISTS(earlier))
+    for term in terms[1:]:
+        more = LinkWord.alias()
+        has = more.select(SQL("1")).where((more.link == LinkWord.link) & _begins(more, term))
+        found = found.where(fn.EXISTS(has))
+    if after:
+        word, _, key = after.partition(" ")
+        here = word.encode()
+        found = found.where((LinkWord.word > here) | ((LinkWord.word == here) & (LinkWord.name_key > key)))
+    return found.order_by(LinkWord.word, LinkWord.name_key)
+
+
+def _begins(words: Any, term: str) -> Any:
+    """No UTF-8 text holds the byte FF: all that begins with a term stands before the term with it."""
+    return (words.word >= term.encode()) & (words.word < term.encode() + b"\xff")
+
+
+def _end_of_page(last: ApplicationLink, terms: list[str]) -> str:
+    """Where a page ends: a name, after the word that it was found by."""
+    words = [word for word in search_words(last.name) if terms and word.startswith(terms[0])]
+    return f"{min(words, key=str.encode)} {last.name_key}" if words else str(last.name_key)
+
+
+def _store_words(link_id: str, name: str) -> None:
+    key = name_key(name)
+    rows = [{"word": word.encode(), "name_key": key, "link": link_id} for word in search_words(name)]
+    if rows:
+        LinkWord.insert_many(rows).execute()
 
 
 def connections_of(link_id: str) -> list[Connection]:

@@ -8,10 +8,12 @@ from applinks.crypto import new_id
 from applinks.errors import ConflictError, InvalidFieldError
 from applinks.forms.link import OutgoingForm, Steps, draft_fields, read, steps, tell
 from applinks.models import INCOMING, ApplicationLink
-from applinks.oauth.registration import ClientRegistration
+from applinks.oauth.registration import NAME_LENGTH, ClientRegistration
 from applinks.services.links import Outgoing, connections_of, is_link_id
+from applinks.services.registrations import values_of
 from applinks.web.address import asked_host
 from applinks.web.advice import redirect_warnings
+from applinks.web.compression import compressed
 from applinks.web.connections import tell_provider
 from applinks.web.current import actor, by_htmx, services, signed_in
 from applinks.web.dance import connect_without_account
@@ -27,7 +29,12 @@ def home() -> ResponseReturnValue:
 
 @blueprint.get("/links")
 def index() -> ResponseReturnValue:
-    return render_template("links/index.html", rows=services().links.overview())
+    """The list, page by page; for htmx, the rows alone, which hold no secret and so may be compressed."""
+    search = request.args.get("q", "")[:NAME_LENGTH]
+    page = services().links.page(search, request.args.get("after", "")[: 2 * NAME_LENGTH])
+    if by_htmx():
+        return compressed(make_response(render_template("links/_rows.html", page=page, search=search)))
+    return render_template("links/index.html", page=page, search=search)
 
 
 @blueprint.get("/links/new")
@@ -248,17 +255,7 @@ def _draft() -> MultiDict[str, str] | None:
 
 def _as_sent(outgoing: Outgoing) -> MultiDict[str, str]:
     """A stored link as its form would send it; the secret never leaves the vault."""
-    stored = outgoing.stored
-    return MultiDict(
-        {
-            "name": outgoing.link.name,
-            "provider": stored.provider,
-            "revealed": stored.provider,
-            "client_id": stored.client_id,
-            "scopes": stored.scopes,
-            **outgoing.differences,
-        }
-    )
+    return MultiDict(values_of(outgoing) | {"revealed": outgoing.stored.provider})
 
 
 def _number(text: str | None) -> int:

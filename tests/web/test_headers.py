@@ -70,7 +70,7 @@ def test_it_sets_no_second_cookie_all_the_way(ada: Visitor, connect: Callable[..
 def test_it_hardens_an_unexpected_error(ada: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A176: no trace, no words of the exception, and the log has the number."""
     links = type(ada.client.application.extensions["applinks"].links)
-    monkeypatch.setattr(links, "overview", lambda self: 1 / 0)
+    monkeypatch.setattr(links, "page", lambda self: 1 / 0)
     response = ada.client.get("/links", base_url=ada.base_url)
     assert response.status_code == 500
     check(response)
