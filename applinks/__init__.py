@@ -9,6 +9,7 @@ from pathlib import Path
 from flask import Flask, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.routing import BaseConverter
 
 from applinks.oauth.client import prepare_libraries
 from applinks.oauth.guard import Guard
@@ -18,6 +19,7 @@ from applinks.services.storage import open_storage
 from applinks.settings import Settings, read_settings
 from applinks.web import (
     address,
+    api,
     authorization,
     connections,
     dance,
@@ -73,7 +75,8 @@ def create_app(
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["applinks"] = build(settings, storage, catalogue, clock, guard, pace)
 
-    for page in (links, connections, dance, authorization, sign_in, settings_pages, health):
+    app.url_map.converters["slug"] = _Slug
+    for page in (links, connections, dance, authorization, sign_in, settings_pages, health, api):
         app.register_blueprint(page.blueprint)
     address.install(app, settings)
     headers.install(app)
@@ -81,9 +84,15 @@ def create_app(
     words.install(app)
     gate.install(app, sign_in.sign_in_page)
     csrf = CSRFProtect(app)
-    csrf.exempt("applinks.web.authorization.token")
+    for view in app.view_functions.values():
+        if getattr(view, "from_applications", False):
+            csrf.exempt(view)
     _describe(app, settings)
     return app
+
+
+class _Slug(BaseConverter):
+    regex = "[a-z0-9-]{1,60}"
 
 
 class _SessionCookie(SecureCookieSessionInterface):

@@ -4,11 +4,12 @@
 class AppError(Exception):
     """Something a person has to be told. `str()` of it is the sentence; it never holds a secret.
 
-    `status` is the HTTP status of the page that shows it, `title` that page's heading.
+    `status` is the HTTP status of the page that shows it, `title` that page's heading; `code` is for programs, and never changes.
     """
 
     status = 400
     title = "This request can't be done"
+    code = "refused"
 
 
 class NotFoundError(AppError):
@@ -16,6 +17,7 @@ class NotFoundError(AppError):
 
     status = 404
     title = "Page not found"
+    code = "not_found"
 
 
 class SpentError(NotFoundError):
@@ -29,6 +31,7 @@ class ConflictError(AppError):
 
     status = 409
     title = "Somebody was quicker"
+    code = "conflict"
 
 
 class UnauthorizedError(AppError):
@@ -36,6 +39,7 @@ class UnauthorizedError(AppError):
 
     status = 401
     title = "An API key is needed"
+    code = "unauthorized"
 
     def __init__(self) -> None:
         super().__init__("Send an API key that is valid as Authorization: Bearer. An administrator makes one.")
@@ -46,6 +50,14 @@ class ForbiddenError(AppError):
 
     status = 403
     title = "This isn't permitted"
+    code = "forbidden"
+
+
+class ConsentNeededError(ConflictError):
+    """What was asked for needs a person with a browser."""
+
+    title = "Consent is needed"
+    code = "consent_needed"
 
 
 class BusyError(AppError):
@@ -53,6 +65,7 @@ class BusyError(AppError):
 
     status = 503
     title = "Applinks is busy"
+    code = "busy"
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -64,6 +77,7 @@ class ThrottledError(BusyError):
 
     status = 429
     title = "Too many tries"
+    code = "too_many_tries"
 
 
 class InvalidFieldError(AppError):
@@ -71,6 +85,7 @@ class InvalidFieldError(AppError):
 
     status = 422
     title = "A field needs your attention"
+    code = "invalid_field"
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -82,6 +97,7 @@ class InvalidFieldsError(AppError):
 
     status = 422
     title = InvalidFieldError.title
+    code = InvalidFieldError.code
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__(" ".join(f"{name}: {message}" for name, message in fields.items()))

@@ -38,6 +38,7 @@ class NotConnectedError(AppError):
     """A dance that ended without a grant; `slug` and `label` say what to connect again, empty where nobody knows."""
 
     title = "The account was not connected"
+    code = "not_connected"
 
     def __init__(self, message: str, *, slug: str = "", label: str = "", words: str = "") -> None:
         super().__init__(message)

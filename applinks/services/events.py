@@ -45,6 +45,7 @@ class Filter:
     slug: str = ""
     actor: str = ""
     what: str = ""
+    link_id: str = ""
     since: int | None = None
     until: int | None = None
 
@@ -193,7 +194,8 @@ def _with_tally() -> "ModelSelect[Event]":
 
 def _matches(found: Filter) -> Expression:
     matches = Event.id > 0
-    for column, wanted in ((Event.slug, found.slug), (Event.actor, found.actor), (Event.what, found.what)):
+    named = ((Event.slug, found.slug), (Event.actor, found.actor), (Event.what, found.what))
+    for column, wanted in (*named, (Event.link_id, found.link_id)):
         if wanted:
             matches &= column == wanted
     if found.since is not None:

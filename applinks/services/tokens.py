@@ -22,6 +22,7 @@ from applinks.services.schedule import SKEW_SECONDS, SOONEST_SECONDS, Pace, is_f
 from applinks.services.vault import Vault
 
 LEAST_SECONDS = 60
+_CODES = {State.DISCONNECTED: "not_connected"}
 _FIRST_LOOK, _LONGEST_LOOK = 0.05, 0.5
 
 _NO_LINK = "There is no application link here. It may have been deleted."
@@ -56,6 +57,7 @@ class NoTokenError(AppError):
     def __init__(self, message: str, state: State, retry_after: int = 0) -> None:
         super().__init__(message)
         self.status = 503 if retry_after else 409
+        self.code = _CODES.get(state, str(state)) if not retry_after else "provider_away"
         self.state = state
         self.retry_after = retry_after
 

@@ -43,6 +43,11 @@ def only_helps(view: View) -> View:
     return view
 
 
+def for_programs() -> bool:
+    """Whether a program asks, also where there is nothing at the address: its errors are JSON, and it never signs in."""
+    return request.path.startswith("/api/")
+
+
 def local_path(text: str | None) -> str:
     """A path of our own to go on to, `/` for anything else (no open redirector, RFC 9700 §4.11)."""
     return text if text and len(text) <= 2048 and _LOCAL_PATH.fullmatch(text) else "/"
@@ -56,7 +61,7 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
         if not request.query_string.isascii():
             abort(400)  # not every server refuses raw bytes, and Werkzeug can't read them
         view = current_app.view_functions.get(request.endpoint or "")
-        if request.endpoint == "static" or getattr(view, "from_applications", False):
+        if request.endpoint == "static" or getattr(view, "from_applications", False) or for_programs():
             return None
         if elsewhere := _canonical_loopback():
             return redirect(elsewhere, 307)

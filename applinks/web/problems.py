@@ -1,17 +1,21 @@
 """Every error as a page that says what happened, why and what to do; never a stack trace."""
 
+import json
 import logging
 from types import TracebackType
+from typing import Any
 
 from flask import Flask, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from peewee import DatabaseError, DataError, IntegrityError, InterfaceError
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
 
 from applinks.crypto import new_id
-from applinks.errors import AppError, BusyError, ConflictError
-from applinks.web.current import by_htmx
+from applinks.errors import AppError, ConflictError, InvalidFieldError, InvalidFieldsError
+from applinks.web.current import by_htmx, services
+from applinks.web.gate import for_programs
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +24,15 @@ _PLAIN = {
     404: ("Page not found", "There is nothing at this address. It may have been deleted, or the link to it is wrong."),
     405: ("This can't be done here", "The address exists, but not for this kind of request."),
     413: ("Too much was sent", "A form may hold 64 KiB at most."),
+}
+# What programs are told, who can't be helped with a sentence; an AppError has its own.
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    500: "unexpected",
+    503: "busy",
 }
 _DATABASE_SAYS = {
     "locked": "Somebody else is writing to it for long.",
@@ -36,8 +49,11 @@ RETRY_SECONDS = 5
 def install(app: Flask) -> None:
     @app.errorhandler(AppError)
     def known(error: AppError) -> ResponseReturnValue:
-        headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else {}
-        return page(error.status, error.title, str(error), headers)
+        retry_after = getattr(error, "retry_after", 0)
+        headers = {"Retry-After": str(retry_after)} if retry_after else {}
+        if error.status == 401:
+            headers["WWW-Authenticate"] = 'Bearer realm="Applinks"'
+        return problem(error, headers) if for_programs() else page(error.status, error.title, str(error), headers)
 
     @app.errorhandler(CSRFError)
     def forged(error: CSRFError) -> ResponseReturnValue:
@@ -98,8 +114,31 @@ def install(app: Flask) -> None:
         )
 
 
+def problem(error: AppError, headers: dict[str, str]) -> ResponseReturnValue:
+    """An error for programs (RFC 9457); `url` is the page where a person mends it."""
+    more: dict[str, Any] = {}
+    if isinstance(error, InvalidFieldError):
+        more["fields"] = {error.field: str(error)}
+    elif isinstance(error, InvalidFieldsError):
+        more["fields"] = error.fields
+    slug = (request.view_args or {}).get("slug")
+    if error.status == 409 and slug:
+        more["url"] = f"{services().settings.base_url}/links/{slug}"
+    return _problem(error.status, error.code, str(error), headers, more)
+
+
+def _problem(
+    status: int, code: str, detail: str, headers: dict[str, str] | None, more: dict[str, Any] | None = None
+) -> ResponseReturnValue:
+    title = HTTP_STATUS_CODES.get(status, "Error")
+    said = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail} | (more or {})
+    return make_response(json.dumps(said), status, {"Content-Type": "application/problem+json"} | (headers or {}))
+
+
 def page(status: int, title: str, message: str, headers: dict[str, str] | None = None) -> ResponseReturnValue:
     """An error page. For htmx, it takes the place of the whole page, wherever the request came from."""
+    if for_programs():
+        return _problem(status, _CODES.get(status, "refused"), message, headers)
     try:
         text, kind = render_template("error.html", title=title, message=message), "text/html; charset=utf-8"
     except OSError:  # no file can be opened any more, not even a template

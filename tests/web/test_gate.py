@@ -26,6 +26,12 @@ PRIVATE |= {"links.edit_fields", "links.confirm_delete", "links.delete", "connec
 PRIVATE |= {"connections.disconnect", "connections.confirm_remove", "connections.remove", "dance.another"}
 PRIVATE |= {"dance.another_submitted", "dance.connect", "authorization.authorize", "authorization.decided"}
 PRIVATE |= {"settings.show", "settings.choose_appearance", "settings.change_password", "sign_in.sign_out"}
+# What programs ask for with an API key.
+API = {f"api.tokens.{name}" for name in ("token", "rejected", "sasl")}
+API |= {f"api.links.{name}" for name in ("index", "create", "show", "change", "delete")}
+API |= {f"api.connections.{name}" for name in ("index", "show", "refresh", "connect", "disconnect", "remove")}
+API |= {"api.events.index", "api.events.of_link"}
+PUBLIC |= {"api.openapi"}
 
 ARGUMENTS = {"slug": "payroll", "label": "default", "link_id": "0" * 32, "code": "x", "filename": "app.css"}
 
@@ -47,7 +53,7 @@ def rows() -> dict[str, list[dict[str, object]]]:
 
 def test_it_knows_every_route(app: Flask) -> None:
     """A113"""
-    assert {rule.endpoint for rule in app.url_map.iter_rules()} == PUBLIC | PRIVATE
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == PUBLIC | PRIVATE | API
 
 
 def test_it_lets_no_stranger_pass(app: Flask, stranger: Visitor, link_id: str) -> None:
@@ -60,6 +66,21 @@ def test_it_lets_no_stranger_pass(app: Flask, stranger: Visitor, link_id: str) -
                 assert "Payroll" not in response.text, path
                 if response.status_code == 303:
                     assert response.headers["Location"].startswith("/sign-in"), path
+    assert rows() == before
+
+
+def test_it_lets_nobody_pass_by_a_session_where_an_api_key_is_needed(
+    app: Flask, ada: Visitor, stranger: Visitor, link_id: str
+) -> None:
+    """A124, A148"""
+    before = rows()
+    for method in ("GET", "POST", "PATCH", "DELETE"):
+        for endpoint, path in routes(app, method):
+            if endpoint in API:
+                for visitor in (ada, stranger):
+                    answer = visitor.client.open(path, method=method, base_url=visitor.base_url)
+                    assert (answer.status_code, answer.content_type) == (401, "application/problem+json"), path
+                    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="Applinks"'
     assert rows() == before
 
 
@@ -95,7 +116,7 @@ def test_it_takes_no_form_of_another_site(
     )
     before, token = rows(), ada.csrf_token()
     for endpoint, path in routes(app, "POST"):
-        if endpoint != "authorization.token":
+        if endpoint != "authorization.token" and endpoint not in API:
             assert ada.post(path, {"csrf_token": token}, headers=headers).status_code == 400, path
     assert rows() == before
 
@@ -126,7 +147,7 @@ def test_it_takes_no_form_without_its_token(app: Flask, ada: Visitor, connect: C
     connect()
     before = rows()
     for endpoint, path in routes(app, "POST"):
-        if endpoint != "authorization.token":
+        if endpoint != "authorization.token" and endpoint not in API:
             fields = {"csrf_token": token} if token else {}
             assert ada.post(path, fields, csrf=False).status_code in (400, 404), path
     assert rows() == before
