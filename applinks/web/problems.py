@@ -67,7 +67,7 @@ def install(app: Flask) -> None:
     def plain(error: HTTPException) -> ResponseReturnValue:
         status = error.code or 500
         title, message = _PLAIN.get(status, (error.name, "The request wasn't carried out."))
-        headers = {"Allow": ", ".join(error.valid_methods or ())} if hasattr(error, "valid_methods") else {}
+        headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if hasattr(error, "valid_methods") else {}
         return page(status, title, message, headers)
 
     @app.errorhandler(IntegrityError)

@@ -12,6 +12,7 @@ AT_LEAST = {
     "addresses": 100,
     "metadata_documents": 30,
     "script_payloads": 50,
+    "api_auth": 40,
 }
 
 
