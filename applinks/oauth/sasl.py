@@ -1,15 +1,17 @@
 """An access token as mail servers take it: SASL's XOAUTH2 (Google's, Microsoft's) and OAUTHBEARER (RFC 7628 §3.1)."""
 
 import base64
+import re
 
 from applinks.errors import InvalidFieldError
 
 USER_LENGTH = 320
+USER = r"[^\x00-\x1f\x7f]+"  # a control character would end the field that the name stands in
 
 
 def read_user(name: str, text: str) -> str:
     """The mailbox whose access is asked for. Raises InvalidFieldError."""
-    if not 1 <= len(text) <= USER_LENGTH or not text.isprintable():
+    if len(text) > USER_LENGTH or not re.fullmatch(USER, text):
         raise InvalidFieldError(name, f"A user is 1 to {USER_LENGTH} visible characters, such as ada@example.com.")
     return text
 

@@ -6,6 +6,7 @@ from flask import Blueprint
 
 from applinks.models import State
 from applinks.oauth.options import OPTIONS, WORDS
+from applinks.oauth.sasl import USER, USER_LENGTH
 from applinks.services.registrations import FIELDS
 from applinks.services.renewal import Outcome
 from applinks.web.api.asking import route
@@ -24,6 +25,7 @@ _WARNINGS = {
     404: "There is no such link or connection, or the key isn't for it.",
     409: "A person must act, at `url`: `not_connected`, `reconnect_needed`, `check_settings`, `unreadable` or "
     "`consent_needed`; or somebody was quicker: `conflict`.",
+    413: "More than 64 KiB were sent.",
     422: "A parameter or a field is wrong: `fields` says which, and why.",
     429: "Too many wrong keys from this address, or a token rejected too soon after it was given.",
     503: "`provider_away`, or `busy`: try again after `Retry-After`.",
@@ -68,7 +70,8 @@ def document(base_url: str) -> Schema:
 def _paths() -> dict[str, Schema]:
     ttl = _query("min_ttl", {"type": "integer", "minimum": 0, "maximum": 86_400, "default": 60})
     token = [_query("connection", _LABEL, "Which one, where the link has several."), ttl]
-    user = _query("user", {"type": "string", "minLength": 1, "maxLength": 320}, "The mailbox.", required=True)
+    mailbox = {"type": "string", "pattern": f"^{USER}$", "maxLength": USER_LENGTH}
+    user = _query("user", mailbox, "The mailbox.", required=True)
     paging = [_query("before", _COUNT | {"maximum": 2**31 - 1}), _query("limit", _between(1, 500))]
     events = [
         *(_query("link", _short(60)), _query("actor", _short(100)), _query("what", _short(60))),
@@ -140,13 +143,15 @@ def _does(
     human: bool = False,
 ) -> Schema:
     """One operation. `human`: it may end where a person must act, or a provider is away."""
-    codes = [401, 403, 404, 409, 422, 429, 503]
+    codes = [401, 403, 404, 409, 413, 422, 429, 503]
     found: Schema = {"operationId": name, "summary": summary, "parameters": parameters or []}
     if body:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
     problems = {str(code): _problem(_WARNINGS[code]) for code in codes}
     if not human:
         del problems["409"]
+    if not body:
+        del problems["413"]
     found["responses"] = {str(status): _answer(summary, _ref(schema)), **problems}
     return found
 
