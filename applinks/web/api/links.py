@@ -98,9 +98,9 @@ def _connect_without_account(slug: str, who: Access) -> None:
 
 
 def _version() -> int | None:
-    sent = request.headers.get("If-Match", "")
-    found = _VERSION.fullmatch(sent)
-    if sent and not found:
+    sent = request.headers.get("If-Match")
+    found = _VERSION.fullmatch(sent or "")
+    if sent is not None and not found:
         raise InvalidFieldError("If-Match", "Send the ETag of an earlier answer.")
     return int(found[1]) if found else None
 
