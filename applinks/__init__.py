@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flask import Flask, url_for
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.routing import BaseConverter
 
@@ -20,6 +20,7 @@ from applinks.settings import Settings, read_settings
 from applinks.web import (
     address,
     api,
+    assets,
     authorization,
     connections,
     dance,
@@ -57,7 +58,7 @@ def create_app(
     storage = open_storage(settings, may_make=may_make)
     prepare_libraries(loopback=settings.loopback)
 
-    app = Flask(__name__, template_folder=str(_ROOT / "templates"), static_folder=str(_ROOT / "static"))
+    app = Flask(__name__, template_folder=str(_ROOT / "templates"), static_folder=None)
     app.url_map.merge_slashes = False  # else a redirect would repeat a code and a state
     app.session_interface = _SessionCookie()
     app.config.update(
@@ -79,7 +80,7 @@ def create_app(
     for page in (links, connections, dance, authorization, sign_in, settings_pages, health, api):
         app.register_blueprint(page.blueprint)
     address.install(app, settings)
-    headers.install(app)
+    headers.install(app, settings)
     problems.install(app)
     words.install(app)
     gate.install(app, sign_in.sign_in_page)
@@ -87,6 +88,7 @@ def create_app(
     for view in app.view_functions.values():
         if getattr(view, "from_applications", False):
             csrf.exempt(view)
+    assets.install(app, _ROOT / "static")
     _describe(app, settings)
     return app
 
@@ -100,18 +102,16 @@ class _SessionCookie(SecureCookieSessionInterface):
 
     digest_method = staticmethod(hashlib.sha256)
 
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Where no cookie came, as with every program, there is nothing to verify."""
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
+
 
 def _describe(app: Flask, settings: Settings) -> None:
     """What every template may ask for."""
-    versions: dict[str, str] = {}
-
-    def asset(name: str) -> str:
-        if name not in versions:
-            versions[name] = hashlib.sha256((_ROOT / "static" / name).read_bytes()).hexdigest()[:16]
-        return url_for("static", filename=name, v=versions[name])
-
     app.jinja_env.globals.update(
-        asset=asset,
         asked_host=address.asked_host,
         browser_session=browser_session,
         settings=settings,

@@ -5,7 +5,7 @@ from applinks.models.api_keys import ApiKey, ApiKeyLink, Reading, readings
 from applinks.models.authorization import AuthorizationCode, IssuedToken
 from applinks.models.base import database, open_postgresql, open_sqlite
 from applinks.models.connections import AuthorizationFlow, Connection, State, emptied
-from applinks.models.events import ActorKind, Event, Tally
+from applinks.models.events import ActorKind, Event, Tally, counts_of, write_tallies
 from applinks.models.instance import Instance
 from applinks.models.links import INCOMING, OUTGOING, ApplicationLink, IncomingLink, LinkWord, OutgoingLink
 from applinks.models.operations import Heartbeat, Reserve
@@ -56,9 +56,11 @@ __all__ = [
     "SignInSession",
     "State",
     "Tally",
+    "counts_of",
     "database",
     "emptied",
     "open_postgresql",
     "open_sqlite",
     "readings",
+    "write_tallies",
 ]

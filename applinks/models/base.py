@@ -5,6 +5,7 @@ commit that was answered survives a power cut.
 """
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -124,6 +125,12 @@ class _Postgresql(PostgresqlDatabase):
                 raise
             self.connect()
             return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+
+
+def execute_many(sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run one statement for many rows, in the caller's transaction."""
+    with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+        database.cursor().executemany(sql, rows)
 
 
 def _bind(opened: SqliteDatabase | PostgresqlDatabase) -> None:

@@ -1,10 +1,15 @@
 """Events: the lines of the audit log. A link's history is those that are about it."""
 
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
-from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField, TextField
+from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField, TextField, chunked
 
-from applinks.models.base import Table
+from applinks.models.base import Table, database, execute_many
+
+_BATCH = 500
 
 
 class ActorKind(StrEnum):
@@ -59,3 +64,27 @@ class Tally(Table):
     last_at = BigIntegerField()
     count = IntegerField()
     mac = TextField()
+
+
+def counts_of(event_ids: list[int]) -> dict[int, int]:
+    """How often these events have happened so far."""
+    found: dict[int, int] = {}
+    for batch in chunked(event_ids, _BATCH):
+        rows: Any = Tally.select(Tally.event, Tally.count).where(Tally.event.in_(list(batch))).tuples()
+        found.update(rows)
+    return found
+
+
+def write_tallies(rows: Sequence[tuple[int, int, int, str]]) -> None:
+    """Write rows of event, last time, count and mac over those that are there."""
+    if rows:
+        execute_many(_upsert(type(database.obj).__name__), rows)
+
+
+@cache
+def _upsert(kind: str) -> str:
+    """Written once for each class of databases: writing it takes longer than running it."""
+    columns = [Tally.last_at, Tally.count, Tally.mac]
+    one = Tally.insert_many([(0, 0, 0, "")], fields=[Tally.event, *columns])
+    sql, _ = one.on_conflict(conflict_target=[Tally.event], preserve=columns).sql()
+    return str(sql)

@@ -172,7 +172,7 @@ class ApiKeys:
         if wait := self._allowance.failed(address):
             return ThrottledError(f"There were too many wrong API keys from here. Try again in {wait} seconds.", wait)
         if text:
-            counted = Counted(REFUSED, ActorKind.STRANGER, key_id, name, "", "", standing.value)
+            counted = Counted(REFUSED, ActorKind.STRANGER, key_id, name, words=standing.value)
             self._counts.add(counted, address)
         return UnauthorizedError()
 

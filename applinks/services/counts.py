@@ -14,11 +14,11 @@ from typing import NamedTuple
 from peewee import DatabaseError, InterfaceError
 
 from applinks.models import ActorKind, ApiKey, Event, database
-from applinks.services.events import Actor, Events
+from applinks.services.events import Actor, Events, Line
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = 0.9
 HOUR = 3600
 MOST_PENDING = 10_000
 
@@ -30,9 +30,10 @@ class Counted(NamedTuple):
     actor_kind: ActorKind
     actor_id: str
     actor: str
-    link_id: str
-    label: str
-    words: str
+    link_id: str = ""
+    slug: str = ""
+    label: str = ""
+    words: str = ""
 
 
 @dataclass
@@ -118,16 +119,19 @@ class Counts:
 
     def _write(self, pending: dict[Counted, _Pending], used: dict[str, int]) -> None:
         happened: dict[int, tuple[int, int]] = {}
+        new: list[tuple[Counted, int]] = []
         for counted, seen in pending.items():
             hour = seen.first_at // HOUR
             line = self._lines.get((counted, hour)) or self._line(counted, hour)
             if line:
                 happened[line] = (seen.times, seen.last_at)
+                self._lines[counted, hour] = line
             else:
-                line = self._new_line(counted, seen)
-            self._lines[counted, hour] = line
-        if happened:
-            self._events.count_up(happened)
+                new.append((counted, hour))
+        self._events.count_up(happened)
+        if new:
+            added = self._events.add([_line_of(counted, pending[counted]) for counted, _ in new])
+            self._lines |= dict(zip(new, added, strict=True))
         for key_id, at in used.items():
             ApiKey.update(last_used_at=at).where(ApiKey.id == key_id).execute()
         this_hour = int(self._clock()) // HOUR
@@ -140,19 +144,6 @@ class Counts:
         newest = Event.select(Event.id).where(same & (Event.at >= hour * HOUR)).order_by(Event.id.desc()).first()
         return newest.id if newest else None
 
-    def _new_line(self, counted: Counted, seen: _Pending) -> int:
-        actor = Actor(counted.actor, counted.actor_kind, counted.actor_id, seen.address)
-        return self._events.add(
-            actor,
-            counted.what,
-            counted.link_id,
-            label=counted.label,
-            words=counted.words,
-            at=seen.first_at,
-            counted=True,
-            times=seen.times,
-        )
-
     def _take_back(self, pending: dict[Counted, _Pending], used: dict[str, int]) -> None:
         with self._lock:
             for counted, seen in pending.items():
@@ -163,3 +154,9 @@ class Counts:
                 else:
                     self._pending[counted] = seen
             self._used = used | self._used
+
+
+def _line_of(counted: Counted, seen: _Pending) -> Line:
+    actor = Actor(counted.actor, counted.actor_kind, counted.actor_id, seen.address)
+    about = counted.link_id, counted.slug, counted.label, counted.words
+    return Line(actor, counted.what, *about, seen.first_at, counted=True, times=seen.times)

@@ -5,20 +5,20 @@ reading tokens. The chain shows a changed, missing or moved line to whoever has 
 shows that the whole of it wasn't put back to an earlier one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from peewee import JOIN, Expression, ModelSelect, chunked, fn
 
 from applinks.crypto import same
-from applinks.models import ActorKind, ApplicationLink, Event, Instance, Tally, database
+from applinks.models import ActorKind, ApplicationLink, Event, Instance, Tally, counts_of, database, write_tallies
 from applinks.services.sealing import seal
 
 PAGE = 50
 READ = "token read"
 _BESIDE = (READ,)  # of the audit log, but not of a link's history
-_BATCH = 1000
+_BATCH = 500
 _SEALED = (
     *(Event.id, Event.at, Event.actor, Event.actor_kind, Event.actor_id, Event.address, Event.what),
     *(Event.link_id, Event.slug, Event.label, Event.words, Event.counted),
@@ -36,6 +36,21 @@ class Actor:
 
 
 APPLINKS = Actor()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line to be added. `times` is how often it has happened by now, where it is `counted`."""
+
+    actor: Actor
+    what: str
+    link_id: str
+    slug: str
+    label: str
+    words: str
+    at: int
+    counted: bool
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -70,51 +85,40 @@ class Events:
         What Applinks does to a link by itself, again and with the same result, is counted at its line instead.
         """
         with database.atomic():
-            counted = actor.kind is ActorKind.APPLINKS and bool(link_id)
-            now = int(self._clock())
+            counted, now = actor.kind is ActorKind.APPLINKS and bool(link_id), int(self._clock())
             if counted and (again := self._newest_if_same(actor, what, link_id, label, words)):
                 self.count_up({again: (1, now)})
-            else:
-                self.add(actor, what, link_id, label=label, words=words, at=now, counted=counted)
+                return
+            slug = ApplicationLink.select(ApplicationLink.slug).where(ApplicationLink.id == link_id).scalar() or ""
+            self.add([Line(actor, what, link_id, slug, label, words, now, counted)])
 
-    def add(
-        self, actor: Actor, what: str, link_id: str, *, label: str, words: str, at: int, counted: bool, times: int = 1
-    ) -> int:
-        """Add a line whatever stands before it; returns its ID. In the caller's transaction."""
-        number, before = self._last()
-        event = Event(
-            id=number + 1,
-            at=at,
-            actor=actor.name,
-            actor_kind=actor.kind,
-            actor_id=actor.id,
-            address=actor.address,
-            what=what,
-            link_id=link_id,
-            slug=ApplicationLink.select(ApplicationLink.slug).where(ApplicationLink.id == link_id).scalar() or "",
-            label=label,
-            words=words,
-            counted=counted,
-        )
-        event.mac = self._seal_of(event, before)
-        event.save(force_insert=True)
-        Instance.update(events_end=self._seal("end", event.id, event.mac)).execute()
-        if counted:
-            self.count_up({event.id: (times, at)})
-        return int(event.id)
+    def add(self, lines: Sequence[Line]) -> list[int]:
+        """Add lines whatever stands before them; returns their IDs. In the caller's transaction."""
+        number, mac = self._last()
+        rows, tallies = [], {}
+        for line in lines:
+            number += 1
+            who = line.actor.name, str(line.actor.kind), line.actor.id, line.actor.address
+            about = line.what, line.link_id, line.slug, line.label, line.words
+            row = (number, line.at, *who, *about, line.counted)
+            mac = self._seal("event", mac, *row)
+            rows.append((*row, mac))
+            if line.counted:
+                tallies[number] = (line.times, line.at)
+        for batch in chunked(rows, _BATCH):
+            Event.insert_many(batch, fields=[*_SEALED, Event.mac]).execute()
+        Instance.update(events_end=self._seal("end", number, mac)).execute()
+        self.count_up(tallies)
+        return [row[0] for row in rows]
 
     def count_up(self, happened: Mapping[int, tuple[int, int]]) -> None:
         """Count lines up: how many times more they have happened, and when last. In the caller's transaction."""
-        rows = Tally.select(Tally.event, Tally.count).where(Tally.event.in_(list(happened)))
-        before = {row.event_id: row.count for row in rows}
-        tallies = []
+        before = counts_of(list(happened))
+        rows = []
         for event_id, (times, at) in happened.items():
             count = before.get(event_id, 0) + times
-            mac = self._seal("tally", event_id, at, count)
-            tallies.append({"event": event_id, "last_at": at, "count": count, "mac": mac})
-        for batch in chunked(tallies, _BATCH):
-            columns = [Tally.last_at, Tally.count, Tally.mac]
-            Tally.insert_many(batch).on_conflict(conflict_target=[Tally.event], preserve=columns).execute()
+            rows.append((event_id, at, count, self._seal("tally", event_id, at, count)))
+        write_tallies(rows)
 
     def _newest_if_same(self, actor: Actor, what: str, link_id: str, label: str, words: str) -> int | None:
         about = (Event.link_id == link_id) & (Event.label == label)

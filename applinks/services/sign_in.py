@@ -97,7 +97,7 @@ class SignIn:
         name, why = (administrator.username, "wrong password") if administrator else ("", "unknown user name")
         if administrator and administrator.disabled_at:
             why = "disabled"
-        self._counts.add(Counted("sign-in failed", ActorKind.STRANGER, "", name, "", "", why), address)
+        self._counts.add(Counted("sign-in failed", ActorKind.STRANGER, "", name, words=why), address)
 
     def create(self, username: str, password: str, actor: Actor) -> Administrator:
         """Make one more administrator. Raises InvalidFieldError."""

@@ -165,9 +165,8 @@ class Tokens:
             token = self._opened_as(
                 str(row.connection_id), row.access_token_enc, row.expires_at, row.scopes_granted, row.label
             )
-        self._counts.add(
-            Counted(READ, actor.kind, actor.id, actor.name, str(row.link_id), row.label, ""), actor.address
-        )
+        who = actor.kind, actor.id, actor.name
+        self._counts.add(Counted(READ, *who, str(row.link_id), asked.slug, row.label), actor.address)
         return token
 
     def _refreshed(self, connection_id: str, seconds: int, room: Room) -> AccessToken:

@@ -1,5 +1,7 @@
 """The headers of every answer, whatever it is, and the one cookie."""
 
+import gzip
+import re
 from collections.abc import Callable
 from http.cookies import SimpleCookie
 
@@ -80,8 +82,23 @@ def test_it_hardens_an_unexpected_error(ada: Visitor, monkeypatch: pytest.Monkey
 
 
 def test_it_lets_static_files_be_kept_for_good(ada: Visitor) -> None:
-    assert "immutable" in ada.get("/static/app.css?v=1").headers["Cache-Control"]
+    named = re.search(r"/static/app\.[0-9a-f]{16}\.css", ada.get("/links").text)
+    assert named
+    assert "immutable" in ada.get(named[0]).headers["Cache-Control"]
     assert ada.get("/static/app.css").headers["Cache-Control"] == "no-cache"
+    assert ada.get("/static/app.0000000000000000.css").status_code == 404
+
+
+def test_it_compresses_static_files_and_no_page_with_a_form(ada: Visitor) -> None:
+    """BREACH: beside a CSRF token, the size of what is compressed tells."""
+    packed = ada.get("/static/app.css", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.data) == ada.get("/static/app.css").data
+    tag = packed.headers["ETag"]
+    again = ada.get("/static/app.css", headers={"Accept-Encoding": "gzip", "If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+    for path in ("/links", "/settings", "/sign-in"):
+        assert "Content-Encoding" not in ada.get(path, headers={"Accept-Encoding": "gzip"}).headers
 
 
 def test_it_sets_one_cookie_named_for_its_port(stranger: Visitor) -> None:

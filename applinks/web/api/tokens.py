@@ -1,9 +1,10 @@
 """Tokens that are valid now, for scripts and for mail programs."""
 
+import json
 import re
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from applinks.crypto import digest
 from applinks.errors import InvalidFieldError, InvalidFieldsError
@@ -21,14 +22,14 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @route(blueprint, "GET", "/links/<slug:slug>/token")
-def token(slug: str) -> dict[str, Any]:
+def token(slug: str) -> Response:
     """A token as RFC 6749 §5.1 describes an answer, but never a refresh token."""
     asked, _ = _asked(slug)
     return _answer(services().tokens.read(asked, key(), client_address(), a_place_to_wait))
 
 
 @route(blueprint, "POST", "/links/<slug:slug>/token/rejected")
-def rejected(slug: str) -> dict[str, Any]:
+def rejected(slug: str) -> Response:
     """Another one than the token that was refused by whom it was shown to."""
     asked, _ = _asked(slug)
     rejected_digest = _rejected_digest()
@@ -77,9 +78,12 @@ def _rejected_digest() -> str:
     return sent["digest"]
 
 
-def _answer(found: AccessToken) -> dict[str, Any]:
+def _answer(found: AccessToken) -> Response:
+    """As JSON right away: of all answers, this one is asked for most."""
     answer = {"access_token": found.access_token, "token_type": "Bearer"} | _life(found)
-    return answer | ({"scope": found.scope} if found.scope else {})
+    if found.scope:
+        answer["scope"] = found.scope
+    return Response(json.dumps(answer), mimetype="application/json")
 
 
 def _life(found: AccessToken) -> dict[str, Any]:
