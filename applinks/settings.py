@@ -25,6 +25,9 @@ _NAMES = {
     "APPLINKS_HTTPS_PROXY_FILE",
     "APPLINKS_CA_FILE",
     "APPLINKS_REFRESHER",
+    "APPLINKS_URL",
+    "APPLINKS_API_KEY",
+    "APPLINKS_API_KEY_FILE",
 }
 _DANGEROUS = (
     "OAUTHLIB_INSECURE_TRANSPORT",
@@ -96,6 +99,31 @@ class Settings:
         return "__Host-applinks" if self.https else f"applinks-{urlsplit(self.base_url).port or 80}"
 
 
+@dataclass(frozen=True)
+class Remote:
+    """A running server that the command line asks, with no slash at its end, and the key to show there."""
+
+    url: str
+    api_key: str = field(repr=False)
+    ca_file: Path | None
+
+
+def read_remote(environ: Mapping[str, str]) -> Remote | None:
+    """Where the command line is sent to, None for this machine's own database.
+
+    Raises StartRefusedError.
+    """
+    url = environ.get("APPLINKS_URL")
+    if not url:
+        return None
+    key = _secret("APPLINKS_API_KEY", environ)
+    if not key:
+        raise StartRefusedError("APPLINKS_URL is set, but no APPLINKS_API_KEY to show there.")
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise StartRefusedError("APPLINKS_API_KEY holds a character that no key has.")
+    return Remote(_base_url(url, "APPLINKS_URL"), key, _ca_file(environ))
+
+
 def read_settings(environ: Mapping[str, str], *, demo: bool = False) -> Settings:
     """Settings from an environment; the demo keeps its data in a folder of its own.
 
@@ -120,7 +148,7 @@ def read_settings(environ: Mapping[str, str], *, demo: bool = False) -> Settings
         allowed_networks=_networks("APPLINKS_ALLOWED_NETWORKS", environ),
         trusted_proxies=_networks("APPLINKS_TRUSTED_PROXIES", environ),
         https_proxy=_proxy(_secret("APPLINKS_HTTPS_PROXY", environ)),
-        ca_file=Path(environ["APPLINKS_CA_FILE"]).absolute() if environ.get("APPLINKS_CA_FILE") else None,
+        ca_file=_ca_file(environ),
         refresher=_switch("APPLINKS_REFRESHER", environ),
         demo=demo,
     )
@@ -142,10 +170,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _base_url(text: str) -> str:
-    wrong = (
-        f"APPLINKS_BASE_URL is {text!r}: it must look like https://applinks.example.com, with nothing after the host."
-    )
+def _ca_file(environ: Mapping[str, str]) -> Path | None:
+    return Path(environ["APPLINKS_CA_FILE"]).absolute() if environ.get("APPLINKS_CA_FILE") else None
+
+
+def _base_url(text: str, name: str = "APPLINKS_BASE_URL") -> str:
+    wrong = f"{name} is {text!r}: it must look like https://applinks.example.com, with nothing after the host."
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -160,7 +190,7 @@ def _base_url(text: str) -> str:
         raise StartRefusedError(wrong)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise StartRefusedError(
-            f"APPLINKS_BASE_URL is {text!r}: plain http is for this machine alone. Use https, behind a proxy if need be."
+            f"{name} is {text!r}: plain http is for this machine alone. Use https, behind a proxy if need be."
         )
     default = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")

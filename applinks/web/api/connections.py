@@ -10,6 +10,7 @@ from applinks.models import ApplicationLink, Connection
 from applinks.services.api_keys import Access
 from applinks.services.connections import NOT_ASKED
 from applinks.services.links import connections_of
+from applinks.services.written import connection_written
 from applinks.web.api.asking import access, query, route
 from applinks.web.current import services
 from applinks.web.waiting import a_place_to_wait
@@ -21,14 +22,14 @@ blueprint = Blueprint("connections", __name__, url_prefix="/links/<slug:slug>/co
 def index(slug: str) -> dict[str, Any]:
     link = seen(slug, access())
     query()
-    return {"connections": [as_json(slug, connection) for connection in connections_of(link.id)]}
+    return {"connections": [_written(slug, connection) for connection in connections_of(link.id)]}
 
 
 @route(blueprint, "GET", "/<slug:label>")
 def show(slug: str, label: str) -> dict[str, Any]:
     link = seen(slug, access())
     query()
-    return as_json(slug, services().connections.find(link.id, label))
+    return _written(slug, services().connections.find(link.id, label))
 
 
 @route(blueprint, "POST", "/<slug:label>/refresh")
@@ -37,7 +38,7 @@ def refresh(slug: str, label: str) -> dict[str, Any]:
     link, who = _managed(slug)
     with a_place_to_wait():
         outcome = services().renewal.renew(services().connections.find(link.id, label), who.actor)
-    return {"outcome": outcome} | as_json(slug, services().connections.find(link.id, label))
+    return {"outcome": outcome} | _written(slug, services().connections.find(link.id, label))
 
 
 @route(blueprint, "POST", "/<slug:label>/connect")
@@ -48,7 +49,7 @@ def connect(slug: str, label: str) -> dict[str, Any]:
         raise ConsentNeededError("An account's owner has to consent, in a browser: open the link's page.")
     with a_place_to_wait():
         services().dance.connect_without_account(slug, label, who.actor)
-    return as_json(slug, services().connections.find(link.id, label))
+    return _written(slug, services().connections.find(link.id, label))
 
 
 @route(blueprint, "POST", "/<slug:label>/disconnect")
@@ -56,7 +57,7 @@ def disconnect(slug: str, label: str) -> dict[str, Any]:
     """Wipe a connection's tokens, and tell the provider; `provider` says how that went."""
     link, who = _managed(slug)
     ended = services().connections.disconnect(link.id, label, who.actor)
-    return as_json(slug, services().connections.find(link.id, label)) | {"provider": _told(slug, ended)}
+    return _written(slug, services().connections.find(link.id, label)) | {"provider": _told(slug, ended)}
 
 
 @route(blueprint, "DELETE", "/<slug:label>")
@@ -92,18 +93,5 @@ def _told(slug: str, ended: Connection) -> str:
         return NOT_ASKED.words
 
 
-def as_json(slug: str, connection: Connection) -> dict[str, Any]:
-    """A connection without its secrets. Times are in seconds since 1970, null where there is none."""
-    return {
-        "label": connection.label,
-        "state": connection.state,
-        "words": connection.words,
-        "account": connection.account,
-        "scopes_asked": connection.scopes_asked,
-        "scopes_granted": connection.scopes_granted,
-        "expires_at": connection.expires_at,
-        "connected_at": connection.connected_at,
-        "refreshed_at": connection.refreshed_at,
-        "next_attempt_at": connection.next_attempt_at,
-        "url": f"{services().settings.base_url}/links/{slug}/connections/{connection.label}",
-    }
+def _written(slug: str, connection: Connection) -> dict[str, Any]:
+    return connection_written(slug, connection, services().settings.base_url)

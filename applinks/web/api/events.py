@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import Blueprint
 
-from applinks.models import Event
 from applinks.services.events import PAGE, Filter
+from applinks.services.written import event_written
 from applinks.web.api.asking import access, number, query, route, text
 from applinks.web.api.connections import seen
 from applinks.web.current import services
@@ -44,10 +44,4 @@ def _page(found: Filter, sent: dict[str, Any]) -> dict[str, Any]:
     events = services().events.page(found, sent["before"], limit + 1)
     more = len(events) > limit
     events = events[:limit]
-    return {"events": [as_json(event) for event in events], "before": events[-1].id if more else None}
-
-
-def as_json(event: Event) -> dict[str, Any]:
-    """A line of the audit log. `count` times, the first time `at`, the last time `last_at`, in seconds since 1970."""
-    names = ("id", "at", "actor", "actor_kind", "actor_id", "address", "what", "label", "words", "count", "last_at")
-    return {name: getattr(event, name) for name in names} | {"link": event.slug}
+    return {"events": [event_written(event) for event in events], "before": events[-1].id if more else None}

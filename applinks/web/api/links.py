@@ -8,15 +8,15 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from applinks.crypto import new_id
-from applinks.errors import AppError, BusyError, InvalidFieldError, InvalidFieldsError, NotFoundError
-from applinks.models import INCOMING, ApplicationLink
+from applinks.errors import AppError, BusyError, InvalidFieldError
+from applinks.models import ApplicationLink
 from applinks.oauth.registration import NAME_LENGTH
 from applinks.services.api_keys import Access
 from applinks.services.connections import NOT_ASKED
-from applinks.services.links import LinkRow, connections_of
-from applinks.services.registrations import FIELDS, changed, read_registration, values_of
+from applinks.services.links import connections_of
+from applinks.services.registrations import FIELDS, changed, read_registration
+from applinks.services.written import link_written, row_written
 from applinks.web.api.asking import access, body, query, route, text
-from applinks.web.api.connections import as_json as connection_as_json
 from applinks.web.api.connections import seen
 from applinks.web.current import services
 from applinks.web.waiting import a_place_to_wait
@@ -32,7 +32,7 @@ def index() -> dict[str, Any]:
     who = access()
     sent = query(search=text(NAME_LENGTH), after=text(2 * NAME_LENGTH + 1))
     page = services().links.page(sent["search"] or "", sent["after"] or "", only=who.link_ids)
-    return {"links": [_row_as_json(row) for row in page.rows], "after": page.after or None}
+    return {"links": [row_written(row, services().settings.base_url) for row in page.rows], "after": page.after or None}
 
 
 @route(blueprint, "POST", "/links")
@@ -40,18 +40,18 @@ def create() -> ResponseReturnValue:
     who = access()
     who.must_manage()
     who.must_see_all()
-    services_, values = services(), body(*FIELDS)
-    registration = read_registration(services_.guard, services_.catalogue, values, secret_needed=True)
-    link = services_.links.create(new_id(), registration, who.actor)
+    house, values = services(), body(*FIELDS)
+    registration = read_registration(house.guard, house.catalogue, values, secret_needed=True)
+    link = house.links.create(new_id(), registration, who.actor)
     if registration.profile.without_account:
         _connect_without_account(link.slug, who)
-    return _as_json(link), 201, {"Location": f"/api/v1/links/{link.slug}"}
+    return _written(link), 201, {"Location": f"/api/v1/links/{link.slug}"}
 
 
 @route(blueprint, "GET", "/links/<slug:slug>")
 def show(slug: str) -> ResponseReturnValue:
     link = seen(slug, access())
-    return _as_json(link), 200, {"ETag": f'"{link.version}"'}
+    return _written(link), 200, {"ETag": f'"{link.version}"'}
 
 
 @route(blueprint, "PATCH", "/links/<slug:slug>")
@@ -60,18 +60,16 @@ def change(slug: str) -> ResponseReturnValue:
     who = access()
     who.must_manage()
     seen(slug, who)
-    services_ = services()
-    outgoing, changes = services_.links.outgoing(slug), body(*FIELDS)
-    registration = read_registration(
-        services_.guard, services_.catalogue, changed(outgoing, changes), secret_needed=False
-    )
+    house = services()
+    outgoing, changes = house.links.outgoing(slug), body(*FIELDS)
+    registration = read_registration(house.guard, house.catalogue, changed(outgoing, changes), secret_needed=False)
     version = _version() or int(outgoing.link.version)
-    disconnected = services_.links.update(outgoing, registration, version=version, actor=who.actor)
+    disconnected = house.links.update(outgoing, registration, version=version, actor=who.actor)
     idle = not any(connection.access_token_enc for connection in outgoing.connections)
     if registration.profile.without_account and (disconnected or idle):
         _connect_without_account(slug, who)
-    link = services_.links.find(slug)
-    return _as_json(link), 200, {"ETag": f'"{link.version}"'}
+    link = house.links.find(slug)
+    return _written(link), 200, {"ETag": f'"{link.version}"'}
 
 
 @route(blueprint, "DELETE", "/links/<slug:slug>")
@@ -105,34 +103,5 @@ def _version() -> int | None:
     return int(found[1]) if found else None
 
 
-def _row_as_json(row: LinkRow) -> dict[str, Any]:
-    return _summary(row.link) | {
-        "provider": row.provider or None,
-        "state": row.state,
-        "connections": row.connections,
-        "account": (row.connection.account or None) if row.connection else None,
-        "expires_at": row.connection.expires_at if row.connection else None,
-        "refreshed_at": row.connection.refreshed_at if row.connection else None,
-    }
-
-
-def _summary(link: ApplicationLink) -> dict[str, Any]:
-    url = f"{services().settings.base_url}/links/{link.slug}"
-    return {"slug": link.slug, "name": link.name, "direction": link.direction, "url": url}
-
-
-def _as_json(link: ApplicationLink) -> dict[str, Any]:
-    times = {"version": link.version, "created_at": link.created_at, "updated_at": link.updated_at}
-    whole = _summary(link) | times
-    if link.direction == INCOMING:
-        incoming = services().links.incoming(link)
-        redirects = incoming.redirect_uris.split()
-        return whole | {"client_id": incoming.client_id, "redirect_uris": redirects, "scopes": incoming.scopes}
-    try:
-        outgoing = services().links.outgoing(link.slug)
-    except NotFoundError:
-        raise
-    except AppError as error:
-        raise InvalidFieldsError({"provider": str(error)}) from None
-    connections = [connection_as_json(link.slug, connection) for connection in outgoing.connections]
-    return whole | values_of(outgoing) | {"redirect_uri": outgoing.redirect_uri, "connections": connections}
+def _written(link: ApplicationLink) -> dict[str, Any]:
+    return link_written(services().links, link, services().settings.base_url)
