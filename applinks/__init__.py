@@ -20,7 +20,9 @@ from applinks.settings import Settings, read_settings
 from applinks.web import (
     address,
     api,
+    api_keys,
     assets,
+    audit,
     authorization,
     connections,
     dance,
@@ -77,7 +79,7 @@ def create_app(
     app.extensions["applinks"] = build(settings, storage, catalogue, clock, guard, pace)
 
     app.url_map.converters["slug"] = _Slug
-    for page in (links, connections, dance, authorization, sign_in, settings_pages, health, api):
+    for page in (links, connections, dance, authorization, sign_in, api_keys, audit, settings_pages, health, api):
         app.register_blueprint(page.blueprint)
     address.install(app, settings)
     headers.install(app, settings)

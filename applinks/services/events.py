@@ -17,6 +17,13 @@ from applinks.services.sealing import seal
 
 PAGE = 50
 READ = "token read"
+# What the audit log's filter offers.
+WHAT = (
+    *("signed in", "sign-in failed", "signed out", "created", "changed", "deleted", "connect begun", "connected"),
+    *("reconnected", "not connected", "refreshed", "refresh failed", "retry failed", "token expired", "disconnected"),
+    *("removed", READ, "API key made", "API key revoked", "API key refused", "settings changed", "password changed"),
+    *("administrator made", "administrator disabled"),
+)
 _BESIDE = (READ,)  # of the audit log, but not of a link's history
 _BATCH = 500
 _SEALED = (

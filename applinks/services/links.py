@@ -142,6 +142,11 @@ class Links:
             raise NotFoundError("There is no application link here. It may have been deleted.")
         return link
 
+    def slugs_there(self, slugs: Collection[str]) -> set[str]:
+        """Those of the slugs under which there is a link today."""
+        found = ApplicationLink.select(ApplicationLink.slug).where(ApplicationLink.slug.in_(list(slugs)))
+        return {str(link.slug) for link in found}
+
     def find_by_id(self, link_id: str) -> ApplicationLink | None:
         return ApplicationLink.get_or_none(ApplicationLink.id == link_id)
 

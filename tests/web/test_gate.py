@@ -25,6 +25,8 @@ PRIVATE |= {
 PRIVATE |= {"links.edit_fields", "links.confirm_delete", "links.delete", "connections.show", "connections.refresh"}
 PRIVATE |= {"connections.disconnect", "connections.confirm_remove", "connections.remove", "dance.another"}
 PRIVATE |= {"dance.another_submitted", "dance.connect", "authorization.authorize", "authorization.decided"}
+PRIVATE |= {f"api_keys.{name}" for name in ("index", "new", "make", "confirm_revoke", "revoke")}
+PRIVATE |= {"audit.index", "audit.download"}
 PRIVATE |= {"settings.show", "settings.choose_appearance", "settings.change_password", "sign_in.sign_out"}
 # What programs ask for with an API key.
 API = {f"api.tokens.{name}" for name in ("token", "rejected", "sasl")}
@@ -33,7 +35,14 @@ API |= {f"api.connections.{name}" for name in ("index", "show", "refresh", "conn
 API |= {"api.events.index", "api.events.of_link"}
 PUBLIC |= {"api.openapi"}
 
-ARGUMENTS = {"slug": "payroll", "label": "default", "link_id": "0" * 32, "code": "x", "filename": "app.css"}
+ARGUMENTS = {
+    "slug": "payroll",
+    "label": "default",
+    "link_id": "0" * 32,
+    "code": "x",
+    "filename": "app.css",
+    "key_id": "x",
+}
 
 
 def routes(app: Flask, method: str) -> list[tuple[str, str]]:
