@@ -9,7 +9,7 @@ ifneq ($(and $(shell command -v node),$(shell command -v npm)),)
 NODE_INSTALLED := $(NODE_SERVER)/node_modules/.installed
 endif
 
-.PHONY: demo test soak lint screenshots
+.PHONY: demo test soak lint screenshots benchmark
 demo: .venv/.installed
 	@APPLINKS_PORT=$(PORT) exec $(BIN)/python app.py demo
 
@@ -25,6 +25,10 @@ lint: .venv/.installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy applinks app.py
+
+benchmark: .venv/.installed-for-tests
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@$(BIN)/python -m benchmarks
 
 screenshots: .venv/.installed-for-tests
 	@$(BIN)/python tests/chromium.py

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from applinks.models import Instance, database, open_sqlite
+from applinks.models import database, open_sqlite
+from applinks.services.migrations import SCHEMA
 from tests.processes.faults import Machine, mounting, needs_mounts, until
+from tests.services.test_storage import go_back_to
 
 PASSWORD = "CANARY plum lantern orbit"
 FULL = "can&#39;t be used now"
@@ -162,11 +164,7 @@ def test_it_leaves_the_schema_as_it_was_when_the_disk_is_full(machine: Machine) 
     """C6: a migration without room is refused, and done at the next start."""
     machine.connect("default")
     open_sqlite(machine.database_file)
-    for column in ("previous_refresh_token_enc", "failed_since", "intent_generation"):
-        database.execute_sql(f"ALTER TABLE connection DROP COLUMN {column}")
-    database.execute_sql("DROP TABLE heartbeat")
-    database.execute_sql("DROP TABLE reserve")
-    Instance.update(schema=2).execute()
+    go_back_to(2)
     database.close()
     full = machine.customized("import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))")
     before = machine.fingerprint()
@@ -177,7 +175,7 @@ def test_it_leaves_the_schema_as_it_was_when_the_disk_is_full(machine: Machine) 
     assert machine.rows("select schema from instance") == [(2,)]
     started = machine.start("check")
     assert started.wait() == 1  # nobody refreshes
-    assert machine.rows("select schema from instance") == [(3,)]
+    assert machine.rows("select schema from instance") == [(SCHEMA,)]
 
 
 def test_it_makes_no_half_an_applinks_on_a_full_disk(machine: Machine) -> None:

@@ -147,7 +147,7 @@ class Grants(RuleBasedStateMachine):
     @rule(host=HOSTS)
     def delete_or_create(self, host: str) -> None:
         if self.link():
-            self.world.services.links.delete(self.world.outgoing().link)
+            self.world.services.links.delete(self.world.outgoing().link, ADA)
         else:
             self.world.create(host)
 
