@@ -69,6 +69,7 @@ def create_app(
         SESSION_COOKIE_SECURE=settings.https,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_CHECK_DEFAULT=False,  # the gate checks, where a form of ours may come
         WTF_CSRF_TIME_LIMIT=None,  # a CSRF token lives as long as its session
         WTF_CSRF_SSL_STRICT=False,  # it compares Referer with Host, which decides nothing here; the gate checks Origin
         MAX_CONTENT_LENGTH=64 * 1024,
@@ -85,11 +86,7 @@ def create_app(
     headers.install(app, settings)
     problems.install(app)
     words.install(app)
-    gate.install(app, sign_in.sign_in_page)
-    csrf = CSRFProtect(app)
-    for view in app.view_functions.values():
-        if getattr(view, "from_applications", False):
-            csrf.exempt(view)
+    gate.install(app, sign_in.sign_in_page, CSRFProtect(app))
     assets.install(app, _ROOT / "static")
     _describe(app, settings)
     return app

@@ -51,11 +51,11 @@ class KeyRing:
     """Encryption keys, newest first: the first one writes, every one reads."""
 
     def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
-        self._keys = dict(keys)
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys}
         self._newest, self._newest_key = keys[0]
 
     def __repr__(self) -> str:
-        return f"KeyRing({', '.join(self._keys)})"
+        return f"KeyRing({', '.join(self._ciphers)})"
 
     @classmethod
     def parse(cls, text: str) -> "KeyRing":
@@ -82,7 +82,7 @@ class KeyRing:
     def seal(self, plaintext: str, place: Place) -> str:
         """Encrypt under the newest key, bound to `place`."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = AESGCM(self._newest_key).encrypt(nonce, plaintext.encode(), _associated(place, self._newest))
+        sealed = self._ciphers[self._newest].encrypt(nonce, plaintext.encode(), _associated(place, self._newest))
         return f"{_FORMAT}.{self._newest}.{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, ciphertext: str, place: Place) -> str:
@@ -92,13 +92,11 @@ class KeyRing:
         """
         form, _, rest = ciphertext.partition(".")
         key_id, _, encoded = rest.partition(".")
-        if form != _FORMAT or key_id not in self._keys:
+        if form != _FORMAT or key_id not in self._ciphers:
             raise UnreadableError("no key for this ciphertext")
         try:
             raw = base64.b64decode(encoded, validate=True)
-            opened = AESGCM(self._keys[key_id]).decrypt(
-                raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _associated(place, key_id)
-            )
+            opened = self._ciphers[key_id].decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _associated(place, key_id))
         except (InvalidTag, ValueError):
             raise UnreadableError("the ciphertext doesn't belong here or was changed") from None
         return opened.decode()

@@ -47,10 +47,9 @@ def incoming(services: Services, number: str) -> dict[str, object]:
 
 def session(services: Services) -> dict[str, object]:
     administrator = services.sign_in.create("bench", "plum lantern orbit", APPLINKS)
-    app = create_app()
     serializer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
     cookie = serializer.dumps({"id": services.sign_in.begin_session(administrator)})
-    return {"cookie": f"{services.settings.cookie_name}={cookie}"}
+    return {"cookie": cookie}
 
 
 def refreshing(services: Services, port: str) -> dict[str, object]:

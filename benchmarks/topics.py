@@ -190,7 +190,8 @@ def list_page(pace: Pace) -> list[Figure]:
         cookie = str(prepare(environ, "session")["cookie"])
         few = _query_costs(environ)
         with serving("hello") as hello, serving("applinks", environ) as server:
-            page = get(server.port, "/links", Cookie=cookie)
+            signed_in = {"Cookie": f"applinks-{server.port}={cookie}"}
+            page = get(server.port, "/links", **signed_in)
             rates = interleaved({"hello": (hello.port, [get(hello.port, "/")]), "list": (server.port, [page])}, pace)
             swap = get(
                 server.port, "/links?after=0", Cookie=cookie, **{"HX-Request": "true", "Accept-Encoding": "gzip"}
@@ -301,7 +302,7 @@ def _status(server: Server, key: str) -> int:
 
 def _weight(server: Server, cookie: str) -> tuple[int, int]:
     """Bytes of bodies, and how many requests, of a page with all that it names."""
-    how = {"Cookie": cookie, "Accept-Encoding": "gzip"}
+    how = {"Cookie": f"applinks-{server.port}={cookie}", "Accept-Encoding": "gzip"}
     _, body = _fetch(server, get(server.port, "/links", **how))
     text = gzip.decompress(body).decode() if body[:2] == b"\x1f\x8b" else body.decode()
     named = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', text))

@@ -50,6 +50,8 @@ def by_htmx() -> bool:
 def client_address() -> str:
     """Where a request comes from: forwarded headers count only from the operator's own proxies."""
     address = request.remote_addr or ""
+    if not services().settings.trusted_proxies:
+        return address
     forwarded = request.headers.get("X-Forwarded-For", "")
     for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
         if not _is_proxy(address):

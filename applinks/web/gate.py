@@ -7,6 +7,7 @@ from typing import TypeVar
 from flask import Flask, abort, current_app, g, redirect, request, session, url_for
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFProtect
 
 from applinks.errors import AppError
 from applinks.settings import is_loopback
@@ -53,7 +54,7 @@ def local_path(text: str | None) -> str:
     return text if text and len(text) <= 2048 and _LOCAL_PATH.fullmatch(text) else "/"
 
 
-def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> None:
+def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue], csrf: CSRFProtect) -> None:
     """Stand before every view; `sign_in_page` answers a form whose session has ended, keeping what was typed."""
 
     @app.before_request
@@ -71,6 +72,8 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue]) -> N
         if view:
             _check_origin()
         if view is None or getattr(view, "public", False) or browser_session():
+            if view:
+                csrf.protect()
             return None
         back = _way_back()
         if request.method in _SAFE_METHODS and not by_htmx():

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from applinks.crypto import digest
 from applinks.errors import InvalidFieldError, InvalidFieldsError
@@ -47,6 +47,8 @@ def sasl(slug: str) -> dict[str, Any]:
 
 def _asked(slug: str, *, user: bool = False) -> tuple[TokenRequest, str]:
     """What is asked for; who may not ask for anything isn't told what is wrong with it."""
+    if not (user or request.query_string):
+        return TokenRequest(slug), ""
     readers = {"connection": _label, "min_ttl": number(MOST_SECONDS)} | ({"user": read_user} if user else {})
     try:
         sent = query(**readers)
@@ -83,7 +85,7 @@ def _answer(found: AccessToken) -> Response:
     answer = {"access_token": found.access_token, "token_type": "Bearer"} | _life(found)
     if found.scope:
         answer["scope"] = found.scope
-    return Response(json.dumps(answer), mimetype="application/json")
+    return Response(json.dumps(answer).encode(), content_type="application/json")
 
 
 def _life(found: AccessToken) -> dict[str, Any]:
