@@ -85,10 +85,10 @@ def create_app(
     address.install(app, settings)
     headers.install(app, settings)
     problems.install(app)
-    words.install(app)
+    asset = assets.install(app, _ROOT / "static")
+    words.install(app, asset)
     gate.install(app, sign_in.sign_in_page, CSRFProtect(app))
-    assets.install(app, _ROOT / "static")
-    _describe(app, settings)
+    _describe(app, settings, asset)
     return app
 
 
@@ -108,9 +108,10 @@ class _SessionCookie(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
 
-def _describe(app: Flask, settings: Settings) -> None:
+def _describe(app: Flask, settings: Settings, asset: Callable[[str], str]) -> None:
     """What every template may ask for."""
     app.jinja_env.globals.update(
+        asset=asset,
         asked_host=address.asked_host,
         browser_session=browser_session,
         settings=settings,

@@ -43,6 +43,7 @@ def serving(
     """Start one of `benchmarks.applications` under a server, and wait for its first answer."""
     port = free_port()
     environ = {**os.environ, "APPLINKS_PORT": str(port), **(environ or {})}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled modules are kept, as they are wherever nobody forbids it
     command = [str(python or sys.executable), "-m", "benchmarks.applications", kind, str(port)]
     if under == GRANIAN:
         command = [str(_BIN / "granian"), "--interface", "wsgi", "--factory", "--port", str(port), "--no-log"]

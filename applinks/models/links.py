@@ -11,6 +11,7 @@ INCOMING = "incoming"
 class ApplicationLink(Table):
     """What the list shows. `version` counts edits; `name_key` makes names unique as people read them."""
 
+    provider: str | None  # of its outgoing link, where the list asks for it
     id = TextField(primary_key=True)
     slug = TextField(unique=True)
     name = TextField()

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from peewee import SQL, ModelSelect, fn
+from peewee import JOIN, SQL, ModelSelect, fn
 
 from applinks.crypto import new_id
 from applinks.errors import AppError, ConflictError, InvalidFieldError, NotFoundError
@@ -122,9 +122,7 @@ class Links:
         connections: dict[str, list[Connection]] = {}
         for connection in Connection.select(*_SHOWN).where(Connection.link.in_(ids)).order_by(Connection.label):
             connections.setdefault(connection.link_id, []).append(connection)
-        stored = OutgoingLink.select(OutgoingLink.link, OutgoingLink.provider).where(OutgoingLink.link.in_(ids))
-        providers = {row.link_id: row.provider for row in stored}
-        rows = [self._row(link, providers.get(link.id, ""), connections.get(link.id, [])) for link in links]
+        rows = [self._row(link, link.provider or "", connections.get(link.id, [])) for link in links]
         last = links[-1] if more else None
         return LinkPage(rows, _end_of_page(last, terms) if last else "")
 
@@ -330,8 +328,14 @@ class Links:
 
 
 def _listed(after: str) -> "ModelSelect[ApplicationLink]":
-    links = ApplicationLink.select().order_by(ApplicationLink.name_key)
+    links = _with_provider().order_by(ApplicationLink.name_key)
     return links.where(ApplicationLink.name_key > after) if after else links
+
+
+def _with_provider() -> "ModelSelect[ApplicationLink]":
+    """Links, each with its provider's key, None for an incoming one."""
+    links = ApplicationLink.select(ApplicationLink, OutgoingLink.provider)
+    return links.join(OutgoingLink, JOIN.LEFT_OUTER).objects()
 
 
 def _searched(terms: list[str], after: str) -> "ModelSelect[ApplicationLink]":
@@ -340,7 +344,7 @@ def _searched(terms: list[str], after: str) -> "ModelSelect[ApplicationLink]":
     begins = _begins(LinkWord, terms[0])
     same_link = (other.link == LinkWord.link) & (other.word < LinkWord.word)
     earlier = other.select(SQL("1")).where(same_link & _begins(other, terms[0]))
-    found = ApplicationLink.select().join(LinkWord).where(begins & ~fn.EXISTS(earlier))
+    found = _with_provider().join_from(ApplicationLink, LinkWord).where(begins & ~fn.EXISTS(earlier))
     for term in terms[1:]:
         more = LinkWord.alias()
         has = more.select(SQL("1")).where((more.link == LinkWord.link) & _begins(more, term))

@@ -3,10 +3,11 @@
 import gzip
 import hashlib
 import mimetypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Flask, Response, abort, request, url_for
+from flask import Flask, Response, abort, request
 
 FOR_GOOD = "public, max-age=31536000, immutable"
 _DIGEST_LENGTH = 16
@@ -20,8 +21,11 @@ class _Asset:
     etag: str
 
 
-def install(app: Flask, folder: Path) -> None:
-    """Serve a folder under `/static`. A name with its digest never means anything else, and is kept for good."""
+def install(app: Flask, folder: Path) -> Callable[[str], str]:
+    """Serve a folder under `/static`, and return what tells a file's path there.
+
+    A name with its digest never means anything else, and is kept for good.
+    """
     assets: dict[str, _Asset] = {}
     names: dict[str, str] = {}
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -48,4 +52,4 @@ def install(app: Flask, folder: Path) -> None:
         return response
 
     app.add_url_rule("/static/<path:filename>", "static", serve)
-    app.jinja_env.globals["asset"] = lambda name: url_for("static", filename=names[name])
+    return lambda name: f"/static/{names[name]}"

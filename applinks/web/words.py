@@ -1,7 +1,9 @@
 """How states and times are said in pages."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 from flask import Flask
 from markupsafe import Markup
@@ -42,8 +44,22 @@ STATES = {
 }
 
 
-def install(app: Flask) -> None:
+def install(app: Flask, asset_path: Callable[[str], str]) -> None:
     app.jinja_env.filters.update(state_words=state_words, when=when, day=day, next_look=next_look)
+    symbols = asset_path("mark.svg")
+
+    @cache
+    def icon(name: str) -> Markup:
+        """A symbol of the mark's file: one file for all of them, which is there already."""
+        use = Markup('<use href="{}#{}"></use>').format(symbols, name)
+        return Markup('<svg class="icon" aria-hidden="true" focusable="false">{}</svg>').format(use)
+
+    @cache
+    def lozenge(state: str) -> Markup:
+        words = state_words(state)
+        return Markup('<span class="lozenge {}">{}{}</span>').format(words.tone, icon(words.icon), words.label)
+
+    app.jinja_env.globals.update(icon=icon, lozenge=lozenge)
 
 
 def state_words(state: str) -> StateWords:
@@ -53,11 +69,9 @@ def state_words(state: str) -> StateWords:
 def when(at: int) -> Markup:
     """A moment as people say it, with the exact time on hover and focus."""
     moment = datetime.fromtimestamp(at, UTC)
-    return Markup('<time datetime="{}" data-exact="{}" tabindex="0">{}</time>').format(
-        moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        moment.strftime("%-d %b %Y, %H:%M:%S UTC"),
-        _said(at - services().clock()),
-    )
+    stamp, exact = moment.isoformat(), moment.strftime("%-d %b %Y, %H:%M:%S UTC")
+    said = _said(at - services().clock())
+    return Markup(f'<time datetime="{stamp}" data-exact="{exact}" tabindex="0">{said}</time>')  # noqa: S704 (nothing of it is typed)
 
 
 def day(at: int) -> str:
