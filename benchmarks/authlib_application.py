@@ -1,11 +1,13 @@
 """A peer: what one writes with Authlib's Flask client and SQLAlchemy to hand tokens to scripts with keys."""
 
+import base64
 import hashlib
 import time
 
 from authlib.integrations.flask_client import OAuth
+from cryptography.fernet import Fernet
 from flask import Flask, abort, g, jsonify, request
-from sqlalchemy import ForeignKey, create_engine, select
+from sqlalchemy import Dialect, ForeignKey, Text, TypeDecorator, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 LINKS = 1000
@@ -13,6 +15,20 @@ LINKS = 1000
 
 class Base(DeclarativeBase):
     pass
+
+
+class Sealed(TypeDecorator[str]):
+    """Encrypted at rest, as Applinks keeps what it was given, by cryptography's Fernet."""
+
+    impl = Text
+    cache_ok = True
+    cipher = Fernet(base64.urlsafe_b64encode(b"k" * 32))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value and self.cipher.encrypt(value.encode()).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return value and self.cipher.decrypt(value).decode()
 
 
 class Key(Base):
@@ -27,8 +43,8 @@ class Token(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     key_id: Mapped[int] = mapped_column(ForeignKey("key.id"))
-    access_token: Mapped[str]
-    refresh_token: Mapped[str]
+    access_token: Mapped[str] = mapped_column(Sealed)
+    refresh_token: Mapped[str] = mapped_column(Sealed)
     expires_at: Mapped[int]
 
     def to_token(self) -> dict[str, object]:
