@@ -25,6 +25,7 @@ USUAL_DAYS = 90
 MOST_DAYS = 365
 REFUSED = "API key refused"
 
+_NAMED = 10  # slugs in a line of the audit log
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH, _SECRET_LENGTH, _CHECKSUM_LENGTH = 12, 43, 6  # 43 of 62 characters hold 256 bits
 _FORM = re.compile(rf"apl_([0-9a-z]{{{_ID_LENGTH}}})_[0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM_LENGTH}}}")
@@ -100,7 +101,7 @@ class ApiKeys:
             )
             for link in links:
                 ApiKeyLink.create(api_key=key_id, link=link.id)
-            reach = "all links" if link_ids is None else ", ".join(sorted(link.slug for link in links))
+            reach = "all links" if link_ids is None else _named(sorted(link.slug for link in links))
             what = "manages" if manages else "reads tokens of"
             self._events.record(actor, "API key made", words=f"{name} ({key_id}): {what} {reach}, {days} days")
         return key, text
@@ -182,6 +183,11 @@ def id_of(text: str) -> str:
     found = _FORM.fullmatch(text)
     body, checksum = text[:-_CHECKSUM_LENGTH], text[-_CHECKSUM_LENGTH:]
     return found[1] if found and checksum == _checksum(body) else ""
+
+
+def _named(slugs: list[str]) -> str:
+    more = len(slugs) - _NAMED
+    return ", ".join(slugs[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _new_key() -> tuple[str, str]:
