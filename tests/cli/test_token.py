@@ -25,7 +25,7 @@ def test_it_refreshes_first_and_stores_what_it_got(run: Run, connect: Connect, p
     connect()
     asked = len(provider.asked)
     Connection.update(refreshed_at=Connection.refreshed_at - 50).execute()
-    said = run("token", "payroll", "--min-ttl", "99")
+    said = run("token", "payroll", "--min-ttl", "100")
     assert said.status == 0
     assert len(provider.asked) == asked + 1
     assert Connection.get().generation == 2

@@ -110,12 +110,13 @@ def test_it_knows_no_other_key(ada: Visitor) -> None:
     assert ada.post("/api-keys/nobody/revoke").status_code == 404
 
 
-def test_it_shows_how_to_use_a_link_in_scripts(ada: Visitor, connect: Connect) -> None:
+def test_it_shows_how_to_use_a_link_in_scripts(ada: Visitor, connect: Connect, clock: Clock) -> None:
     connect()
     page = unescape(ada.get("/links/payroll").text)
     url = "http://127.0.0.1:5000/api/v1/links/payroll/token"
     assert f'curl -fsS -H "Authorization: Bearer $APPLINKS_API_KEY" "{url}"' in page
     assert "python app.py token payroll)" in page
+    clock.advance(1)
     connect("sales")
     page = unescape(ada.get("/links/payroll").text)
     assert f'"{url}?connection=default"' in page

@@ -104,4 +104,7 @@ def _version() -> int | None:
 
 
 def _written(link: ApplicationLink) -> dict[str, Any]:
-    return link_written(services().links, link, services().settings.base_url)
+    try:
+        return link_written(services().links, link, services().settings.base_url)
+    except AppError as error:  # this release doesn't know its provider
+        raise InvalidFieldError("provider", str(error)) from None
