@@ -77,6 +77,7 @@ def create_app(
         MAX_FORM_PARTS=100,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.add_extension(words.Unindented)
     app.extensions["applinks"] = build(settings, storage, catalogue, clock, guard, pace)
 
     app.url_map.converters["slug"] = _Slug

@@ -12,7 +12,8 @@ THREADS = 16
 def hello() -> Flask:
     """The measure of everything: a bare Flask application."""
     app = Flask("hello")
-    app.add_url_rule("/", view_func=lambda: "Hello")
+    for path in ("/", "/healthz"):
+        app.add_url_rule(path, path, view_func=lambda: "Hello")
     return app
 
 

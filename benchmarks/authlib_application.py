@@ -63,6 +63,8 @@ def create_app(database: str) -> Flask:
     oauth = OAuth(app, fetch_token=lambda *_: _token(sessions(), g.slug, g.key))
     oauth.register("provider", client_id="x", client_secret="x", access_token_url="https://localhost/token")
 
+    app.add_url_rule("/healthz", view_func=lambda: "Hello", endpoint="health")
+
     @app.get("/links/<slug>/token")
     def token(slug: str) -> object:
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")

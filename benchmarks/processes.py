@@ -65,7 +65,7 @@ def _answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            return connection.recv(16).startswith(b"HTTP/1.")
+            return connection.recv(16)[9:12] == b"200"
     except OSError:
         return False
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from applinks import create_app
-from applinks.models import database
+from applinks.models import ApplicationLink, database
 from applinks.wiring import Services
 
 
@@ -20,11 +20,12 @@ def best(query: Callable[[], object]) -> float:
 
 if __name__ == "__main__":
     services: Services = create_app().extensions["applinks"]
-    middle = services.links.page().rows[-1].link.name_key
+    names = ApplicationLink.select(ApplicationLink.name_key).order_by(ApplicationLink.name_key)
+    middle = names.offset(ApplicationLink.select().count() // 2).get().name_key
     for name, query in {
         "first page": lambda: services.links.page(),
         "page in the middle": lambda: services.links.page(after=middle),
-        "search with hits": lambda: services.links.page("link"),
+        "search with hits": lambda: services.links.page("app"),
         "search without a hit": lambda: services.links.page("nobody"),
     }.items():
         print(name, best(query))

@@ -78,6 +78,8 @@ class ApiKeys:
 
         Raises InvalidFieldError.
         """
+        if not name.strip():
+            raise InvalidFieldError("name", "Give the key a name, such as the script that will show it.")
         name = read_name(name)
         if not 1 <= days <= MOST_DAYS:
             raise InvalidFieldError("days", f"A key lives 1 to {MOST_DAYS} days.")
@@ -121,6 +123,11 @@ class ApiKeys:
         if key is None:
             raise NotFoundError("There is no such API key.")
         return key
+
+    def slugs_of(self, key: ApiKey) -> Sequence[str]:
+        """The links that a key is for, where it isn't for all."""
+        rows = ApplicationLink.select(ApplicationLink.slug).join(ApiKeyLink).where(ApiKeyLink.api_key == key.id)
+        return [str(link.slug) for link in rows.order_by(ApplicationLink.slug)]
 
     def revoke(self, key_id: str, actor: Actor) -> ApiKey:
         """Revoke a key; it counts at the very next request. Raises NotFoundError."""

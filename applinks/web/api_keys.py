@@ -47,7 +47,8 @@ def make() -> ResponseReturnValue:
 
 @blueprint.get("/<key_id>/revoke")
 def confirm_revoke(key_id: str) -> ResponseReturnValue:
-    return render_template("api_keys/revoke.html", key=services().api_keys.find(key_id))
+    key = services().api_keys.find(key_id)
+    return render_template("api_keys/revoke.html", key=key, slugs=services().api_keys.slugs_of(key))
 
 
 @blueprint.post("/<key_id>/revoke")

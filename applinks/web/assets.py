@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import mimetypes
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ def install(app: Flask, folder: Path) -> Callable[[str], str]:
     names: dict[str, str] = {}
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         content, name = file.read_bytes(), file.relative_to(folder).as_posix()
+        if name == "app.js":
+            content = re.sub(rb"^ *//.*\n", b"", content, flags=re.MULTILINE)  # comments are for who reads the source
         etag = hashlib.sha256(content).hexdigest()[:_DIGEST_LENGTH]
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         kind += "; charset=utf-8" if kind.startswith("text/") else ""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, Response, render_template, request, stream_with_context
 from flask.typing import ResponseReturnValue
@@ -64,12 +64,11 @@ def _asked() -> _Asked:
     for name, later in (("since", 0), ("until", 1)):
         try:
             if typed[name]:
-                days[name] = _start(date.fromisoformat(typed[name]) + timedelta(days=later))
+                day = datetime.strptime(typed[name], "%Y-%m-%d").replace(tzinfo=UTC)
+                days[name] = int((day + timedelta(days=later)).timestamp())
         except (ValueError, OverflowError):
             wrong[name] = "Write a day as 2026-11-26."
+    if not wrong and len(days) == 2 and days["until"] <= days["since"]:
+        wrong["until"] = "This is before the first day."
     texts = {"slug": typed["link"], "actor": typed["who"], "what": typed["what"]}
     return _Asked(typed, wrong, Filter(**texts, since=days.get("since"), until=days.get("until")))
-
-
-def _start(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

@@ -1,11 +1,13 @@
 """How states and times are said in pages."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
 from flask import Flask
+from jinja2.ext import Extension
 from markupsafe import Markup
 
 from applinks.models import Connection, State
@@ -13,6 +15,13 @@ from applinks.web.current import services
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _SLOWEST_POLL, _QUICKEST_POLL = 60, 4
+
+
+class Unindented(Extension):
+    """Templates are indented for people; pages, which can't be compressed where they hold a form, need not be."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        return re.sub("^[ \t]+", "", source, flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,11 @@ def test_it_makes_a_key_for_a_link_and_revokes_it(page: Page, demo: Application)
 
 def test_it_finds_in_the_audit_log_what_was_done(page: Page, demo: Application) -> None:
     page.goto("/audit")
-    page.get_by_label("What").fill("signed in")
+    page.get_by_label("What").select_option("Signed in")
     page.get_by_role("button", name="Filter").click()
     expect(page).to_have_url(re.compile("what=signed"))
     expect(page.get_by_role("row").nth(1)).to_contain_text("Signed in")
-    page.get_by_label("What").fill("nothing of the kind")
+    page.get_by_label("Who").fill("nobody of the kind")
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_text("Nothing that happened fits this filter.")).to_be_visible()
 

@@ -56,9 +56,10 @@ def test_it_begins_with_the_link_that_it_was_opened_from(ada: Visitor, link_id: 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"name": ""}, "Give the link a name"),
+        ({"name": ""}, "Give the key a name"),
         ({"links": ""}, "Choose at least one link, or all links."),
         ({"links": "payroll nobody"}, "There is no link with the slug nobody."),
+        ({"name": " "}, "Give the key a name"),
         ({"reach": ""}, "Choose one of the two."),
         ({"reach": "most"}, "Choose one of the two."),
         ({"may": "everything"}, "Choose one of the two."),
@@ -73,6 +74,8 @@ def test_it_makes_none_out_of_wrong_fields(ada: Visitor, link_id: str, changes: 
     assert page.status_code == 422
     assert says in text_of(page)
     assert not ApiKey.select().exists()
+    for field in re.findall(r'<li><a href="#([^"]+)">', page.text):
+        assert f'id="{field}"' in page.text
     if "name" not in changes:
         assert 'value="Backup script"' in page.text
 
@@ -95,6 +98,9 @@ def test_it_revokes_only_after_asking(ada: Visitor, services: Services, link_id:
     key = ApiKey.get()
     page = ada.get(f"/api-keys/{key.id}/revoke")
     assert "It was never used." in text_of(page)
+    assert "no more tokens of payroll" in text_of(page)
+    ApiKey.update(last_used_at=key.created_at).execute()
+    assert "It was last used now" in text_of(ada.get(f"/api-keys/{key.id}/revoke"))
     assert ApiKey.get().revoked_at is None
     assert ada.post(f"/api-keys/{key.id}/revoke").headers["Location"] == "/api-keys"
     assert ApiKey.get().revoked_at

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from applinks.models import ApplicationLink, Event, SignInSession
+from applinks.models import ActorKind, ApplicationLink, Event, SignInSession
+from applinks.services.counts import Counted
 from applinks.services.events import PAGE, WHAT, Actor, Events
 from applinks.wiring import Services
 from tests.conftest import ADA, PASSWORD, Clock
@@ -136,10 +137,10 @@ def test_it_finds_lines_by_link_person_kind_and_day(ada: Visitor, connect: Conne
     connect()
     services.events.record(Actor("bob"), "signed in")
     for query, there, not_there in [
-        ("link=payroll", "Connected", "Signed in"),
-        ("who=bob", "Signed in", "Connected"),
-        ("what=connect+begun", "Connect begun", "Created"),
-        ("since=2027-01-15&until=2027-01-15", "Connected", "Nothing that happened"),
+        ("link=payroll", "Connected payroll", "bob"),
+        ("who=bob", "now bob Signed in", "payroll"),
+        ("what=connect+begun", "Connect begun payroll", "Created payroll"),
+        ("since=2027-01-15&until=2027-01-15", "Connected payroll", "Nothing that happened"),
         ("since=2027-01-16", "Nothing that happened fits this filter.", "127.0.0.1"),
         ("until=2027-01-14", "Nothing that happened fits this filter.", "127.0.0.1"),
         ("link=nobody", "Nothing that happened fits this filter.", "127.0.0.1"),
@@ -149,7 +150,9 @@ def test_it_finds_lines_by_link_person_kind_and_day(ada: Visitor, connect: Conne
         assert not_there not in shown, query
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "until=2027-02-30", "since=9999-12-31&until=9999-12-31"])
+@pytest.mark.parametrize(
+    "query", ["since=yesterday", "until=2027-02-30", "until=9999-12-31", "since=20270115", "since=2027-W02-5"]
+)
 def test_it_says_what_is_no_day(ada: Visitor, query: str) -> None:
     page = ada.get(f"/audit?link=payroll&{query}")
     assert page.status_code == 422
@@ -179,6 +182,23 @@ def test_it_hands_out_all_of_it_as_json_lines(ada: Visitor, connect: Connect, se
         **{"id": 0, "at": 0, "last_at": 0, "count": 1, "actor": "ada", "actor_kind": "administrator", "actor_id": ""},
         **{"address": "127.0.0.1", "what": "signed in", "label": "", "words": "", "link": ""},
     }
+
+
+def test_it_says_that_a_span_of_days_is_none(ada: Visitor) -> None:
+    page = ada.get("/audit?since=2027-01-16&until=2027-01-15")
+    assert page.status_code == 422
+    assert "This is before the first day." in text_of(page)
+    assert ada.get("/audit?since=2027-01-15&until=2027-01-15").status_code == 200
+
+
+def test_it_shows_how_often_and_from_where(ada: Visitor, services: Services) -> None:
+    for _ in range(3):
+        services.counts.add(Counted("token read", ActorKind.API_KEY, "x", "backup"), "10.0.0.7")
+    services.counts.flush()
+    page = text_of(ada.get("/audit?who=backup"))
+    assert "3 times, last now" in page
+    assert "API key, 10.0.0.7" in page
+    assert "Nothing is older." in text_of(ada.get("/audit?before=1"))
 
 
 def test_it_links_what_is_there_and_names_what_was_deleted(ada: Visitor, connect: Connect) -> None:
