@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 WAITRESS, GRANIAN = "waitress", "granian"
 _BIN = Path(sys.executable).parent
+_FIRST = {"hello": "/", "authlib": "/healthz"}  # what is asked for first
 
 
 @dataclass
@@ -51,7 +52,7 @@ def serving(
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, preexec_fn=lambda: on_core(0))
     try:
-        while not _answers(port):
+        while not _answers(port, _FIRST.get(kind, "/sign-in")):
             if process.poll() is not None:
                 raise RuntimeError(f"{kind} has ended with {process.returncode}")
             time.sleep(0.002)
@@ -61,10 +62,11 @@ def serving(
         process.wait(60)
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, path: str) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            host = f"Host: 127.0.0.1:{port}\r\nConnection: close"
+            connection.sendall(f"GET {path} HTTP/1.1\r\n{host}\r\n\r\n".encode())
             return connection.recv(16)[9:12] == b"200"
     except OSError:
         return False
