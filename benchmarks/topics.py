@@ -209,10 +209,10 @@ def list_page(pace: Pace) -> list[Figure]:
     with fresh(**HOLDING) as environ:
         prepare(environ, "incoming", "100000")
         many = _query_costs(environ)
-    with fresh(**HOLDING) as environ:
+    with fresh() as environ:
         prepare(environ, "links", "2")
         cookie = str(prepare(environ, "session")["cookie"])
-        with serving("applinks", environ) as server:
+        with serving("served", environ) as server:
             weight, requests = _weight(server, cookie)
     growth = max(many[name] / few[name] for name in few)
     costs = ", ".join(f"{name} {few[name] * 1e3:.2f} → {many[name] * 1e3:.2f} ms" for name in few)

@@ -11,7 +11,11 @@ from pathlib import Path
 from flask import Flask, Response, abort, request
 
 FOR_GOOD = "public, max-age=31536000, immutable"
-_DIGEST_LENGTH = 16
+_DIGEST_LENGTH = 12
+_OWN = ("app.css", "app.js")
+_COMMENT = re.compile(
+    rb"^ *(//.*|/\*[^*]*\*/)\n|^ +", re.MULTILINE
+)  # comments and indentation are for who reads the source
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ def install(app: Flask, folder: Path) -> Callable[[str], str]:
     names: dict[str, str] = {}
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         content, name = file.read_bytes(), file.relative_to(folder).as_posix()
-        if name == "app.js":
-            content = re.sub(rb"^ *//.*\n", b"", content, flags=re.MULTILINE)  # comments are for who reads the source
+        if name in _OWN:
+            content = _COMMENT.sub(b"", content)
         etag = hashlib.sha256(content).hexdigest()[:_DIGEST_LENGTH]
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         kind += "; charset=utf-8" if kind.startswith("text/") else ""

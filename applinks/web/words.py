@@ -61,7 +61,7 @@ def install(app: Flask, asset_path: Callable[[str], str]) -> None:
     def icon(name: str) -> Markup:
         """A symbol of the mark's file: one file for all of them, which is there already."""
         use = Markup('<use href="{}#{}"></use>').format(symbols, name)
-        return Markup('<svg class="icon" aria-hidden="true" focusable="false">{}</svg>').format(use)
+        return Markup('<svg class="icon" aria-hidden="true">{}</svg>').format(use)
 
     @cache
     def lozenge(state: str) -> Markup:
