@@ -35,6 +35,7 @@ from applinks.web import (
     words,
 )
 from applinks.web import settings as settings_pages
+from applinks.web.api import lane
 from applinks.web.current import browser_session
 from applinks.wiring import build
 
@@ -84,6 +85,7 @@ def create_app(
     for page in (links, connections, dance, authorization, sign_in, api_keys, audit, settings_pages, health, api):
         app.register_blueprint(page.blueprint)
     address.install(app, settings)
+    lane.install(app, app.extensions["applinks"])
     headers.install(app, settings)
     problems.install(app)
     asset = assets.install(app, _ROOT / "static")

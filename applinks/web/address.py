@@ -1,11 +1,13 @@
 """The one address of this application: `APPLINKS_BASE_URL` decides every URL, whatever `Host` says."""
 
+from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, request
 
-from applinks.settings import Settings
+from applinks.settings import Network, Settings
 
 _ASKED_HOST = "applinks.asked_host"
 
@@ -26,3 +28,23 @@ def install(app: Flask, settings: Settings) -> None:
 def asked_host() -> str:
     """The host and port in the browser's address bar, as it says: good for advice, never for a decision."""
     return str(request.environ.get(_ASKED_HOST, ""))[:255]
+
+
+def visitor(environ: Mapping[str, Any], proxies: tuple[Network, ...]) -> str:
+    """Where a request comes from: forwarded headers count only from the operator's own proxies."""
+    address = str(environ.get("REMOTE_ADDR", ""))
+    if not proxies:
+        return address
+    hops = [part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    for hop in reversed([hop for hop in hops if hop]):
+        if not _is_one_of(address, proxies):
+            break
+        address = hop
+    return address
+
+
+def _is_one_of(address: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        return any(ip_address(address) in network for network in networks)
+    except ValueError:
+        return False

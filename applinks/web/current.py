@@ -1,12 +1,12 @@
 """What belongs to the request at hand."""
 
-from ipaddress import ip_address
 from typing import cast
 
 from flask import current_app, g, request
 
 from applinks.models import ActorKind, SignInSession
 from applinks.services.events import Actor
+from applinks.web.address import visitor
 from applinks.wiring import Services
 
 
@@ -48,20 +48,5 @@ def by_htmx() -> bool:
 
 
 def client_address() -> str:
-    """Where a request comes from: forwarded headers count only from the operator's own proxies."""
-    address = request.remote_addr or ""
-    if not services().settings.trusted_proxies:
-        return address
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
-        if not _is_proxy(address):
-            break
-        address = hop
-    return address
-
-
-def _is_proxy(address: str) -> bool:
-    try:
-        return any(ip_address(address) in network for network in services().settings.trusted_proxies)
-    except ValueError:
-        return False
+    """Where a request comes from."""
+    return visitor(request.environ, services().settings.trusted_proxies)

@@ -1,6 +1,5 @@
 """Tokens that are valid now, for scripts and for mail programs."""
 
-import json
 import re
 from typing import Any
 
@@ -12,6 +11,8 @@ from applinks.oauth.registration import read_label
 from applinks.oauth.sasl import oauthbearer, read_user, xoauth2
 from applinks.services.tokens import LEAST_SECONDS, AccessToken, TokenRequest
 from applinks.web.api.asking import access, body, key, number, query, route
+from applinks.web.api.lane import WENT_WRONG
+from applinks.web.api.written import life_of, token_written
 from applinks.web.current import client_address, services
 from applinks.web.waiting import a_place_to_wait
 
@@ -23,7 +24,9 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @route(blueprint, "GET", "/links/<slug:slug>/token")
 def token(slug: str) -> Response:
-    """A token as RFC 6749 §5.1 describes an answer, but never a refresh token."""
+    """A token that lives for as long as is asked for; without a query, the lane has answered or knows what went wrong."""
+    if went_wrong := request.environ.get(WENT_WRONG):
+        raise went_wrong
     asked, _ = _asked(slug)
     return _answer(services().tokens.read(asked, key(), client_address(), a_place_to_wait))
 
@@ -42,13 +45,11 @@ def sasl(slug: str) -> dict[str, Any]:
     asked, user = _asked(slug, user=True)
     found = services().tokens.read(asked, key(), client_address(), a_place_to_wait)
     strings = {"xoauth2": xoauth2(user, found.access_token), "oauthbearer": oauthbearer(user, found.access_token)}
-    return strings | _life(found)
+    return strings | life_of(found, int(services().clock()))
 
 
 def _asked(slug: str, *, user: bool = False) -> tuple[TokenRequest, str]:
     """What is asked for; who may not ask for anything isn't told what is wrong with it."""
-    if not (user or request.query_string):
-        return TokenRequest(slug), ""
     readers = {"connection": _label, "min_ttl": number(MOST_SECONDS)} | ({"user": read_user} if user else {})
     try:
         sent = query(**readers)
@@ -81,15 +82,4 @@ def _rejected_digest() -> str:
 
 
 def _answer(found: AccessToken) -> Response:
-    """As JSON right away: of all answers, this one is asked for most."""
-    answer = {"access_token": found.access_token, "token_type": "Bearer"} | _life(found)
-    if found.scope:
-        answer["scope"] = found.scope
-    return Response(json.dumps(answer).encode(), content_type="application/json")
-
-
-def _life(found: AccessToken) -> dict[str, Any]:
-    life: dict[str, Any] = {"connection": found.connection}
-    if found.expires_at is not None:
-        life |= {"expires_in": max(0, found.expires_at - int(services().clock())), "expires_at": found.expires_at}
-    return life
+    return Response(token_written(found, int(services().clock())), content_type="application/json")

@@ -1,9 +1,11 @@
 """Reading a token: valid now, for whom it is, and never more than that."""
 
 import base64
+import re
 from collections.abc import Callable
 
 import pytest
+from peewee import OperationalError
 
 from applinks.crypto import digest
 from applinks.models import Connection, Event, State, Tally
@@ -271,3 +273,46 @@ def test_it_knows_no_api_key_on_pages_and_no_session_in_the_api(script: Script, 
     page = script.client.get("/links", headers={"Authorization": f"Bearer {script.key}"}, base_url=script.base_url)
     assert page.headers["Location"].startswith("/sign-in")
     assert ada.get(f"/api/v1{TOKEN}").status_code == 401
+
+
+@pytest.mark.parametrize("trouble", ["none", "no key", "no link", "not connected", "away", "broken"])
+def test_it_answers_the_plain_question_as_one_with_a_query(
+    script: Script, connect: Connect, services: Services, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """Without a query, Flask is asked only where something is wrong; nobody can tell."""
+    connect()
+    path = "/links/nobody/token" if trouble == "no link" else TOKEN
+    script.key = "apl_wrong" if trouble == "no key" else script.key
+    if trouble == "not connected":
+        Connection.update(state=State.DISCONNECTED).execute()
+    if trouble == "away":
+        monkeypatch.setattr(services.tokens, "read", raising(OperationalError("database is locked")))
+    if trouble == "broken":
+        monkeypatch.setattr(services.tokens, "read", raising(RuntimeError("CANARY")))
+        monkeypatch.setattr(script, "ask", script.ask_whatever_comes)
+    plain, queried = (script.ask("GET", path + query) for query in ("", "?min_ttl=60"))
+    assert plain.status_code == queried.status_code
+    assert without_number(plain.json) == without_number(queried.json)
+    assert sorted(plain.headers) == sorted(queried.headers)
+    assert "CANARY-client" not in plain.text
+    read = services.counts._pending
+    assert sum(pending.times for pending in read.values()) == (2 if trouble in ("none", "no key") else 0)
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def without_number(said: object) -> object:
+    """An answer without the number under which an unexpected error stands in the log."""
+    return re.sub("error [0-9a-f]{8}", "error", str(said))
+
+
+def test_it_answers_a_head_and_no_other_plain_question(script: Script, connect: Connect) -> None:
+    connect()
+    head = script.ask("HEAD", TOKEN)
+    assert (head.status_code, head.data) == (200, b"")
+    assert script.ask("PUT", TOKEN).status_code == 405
