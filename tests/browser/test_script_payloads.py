@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from peewee import SqliteDatabase
+from peewee import SqliteDatabase, fn
 from playwright.sync_api import Dialog, Page, expect
 
 from applinks.models import TABLES, ApplicationLink, Connection, Event, OutgoingLink, State
@@ -47,7 +47,8 @@ def add_link(pattern: OutgoingLink, number: int, text: str) -> None:
         scopes=scope,
     )
     add_connection(id, text, text, State.UNREADABLE)
-    Event.create(link=id, label=text, what=text, words=text, actor=text, at=0)
+    line = (Event.select(fn.MAX(Event.id)).scalar() or 0) + 1
+    Event.create(id=line, link_id=id, label=text, what=text, words=text, actor=text, address=text, at=0, mac="")
 
 
 def add_connection(link_id: str, label: str, text: str, state: State) -> None:
@@ -84,7 +85,14 @@ def check(page: Page) -> None:
 
 
 def test_it_lists_every_payload_as_a_name(watched: Page) -> None:
+    watched.goto("/audit")
+    check(watched)
     watched.goto("/links")
+    rows, more = watched.locator("#rows tr:not(.more)"), watched.get_by_role("link", name="Show more")
+    while more.count():
+        shown_so_far = rows.count()
+        more.click()
+        expect(rows.nth(shown_so_far)).to_be_attached()
     check(watched)
     names = watched.get_by_role("rowheader").get_by_role("link").all_text_contents()
     shown = {name for name in names if name not in ("Demo client", "Demo provider")}
