@@ -30,21 +30,13 @@ def uncounted() -> Flask:
     return app
 
 
-def gate() -> Flask:
-    """Applinks' headers, gate and routing in front of a view that does nothing."""
-    app = applinks()
-    app.view_functions["api.tokens.token"] = lambda slug: "Hello"
-    app.view_functions["api.tokens.token"].from_applications = True  # type: ignore[attr-defined]
-    return app
-
-
 def authlib() -> Flask:
     from benchmarks.authlib_application import create_app
 
     return create_app(os.environ["PEER_DATABASE"])
 
 
-KINDS = {"hello": hello, "applinks": applinks, "uncounted": uncounted, "gate": gate, "authlib": authlib}
+KINDS = {"hello": hello, "applinks": applinks, "uncounted": uncounted, "authlib": authlib}
 
 if __name__ == "__main__":
     kind, port = sys.argv[1:]
