@@ -9,8 +9,9 @@ import pytest
 from peewee import AutoField, BigIntegerField, ForeignKeyField, IntegerField, TextField
 
 from applinks.errors import StartRefusedError
-from applinks.models import ApplicationLink, Instance, Reserve, database, open_postgresql, open_sqlite
+from applinks.models import ApplicationLink, Instance, LinkWord, Reserve, database, open_postgresql, open_sqlite
 from applinks.models.base import Table
+from applinks.services.events import Events, Filter
 from applinks.services.migrations import SCHEMA
 from applinks.services.storage import open_storage
 from applinks.settings import Settings
@@ -193,6 +194,22 @@ def test_it_brings_an_earlier_schema_up_to_date(started: Settings, schema: int) 
         assert columns() == made_new
         assert Reserve.select().count() == 1
         database.close()
+
+
+def test_it_carries_history_over_into_a_chain_that_is_whole(started: Settings) -> None:
+    """A173, A193: with how often each line had happened."""
+    row = {"slug": "pay", "name": "Pay roll", "name_key": "pay roll", "direction": "incoming"}
+    ApplicationLink.create(id="a" * 32, created_at=1, updated_at=1, **row)
+    go_back_to(3)
+    for what, actor, count in (("created", "ada", 1), ("refreshed", "", 720)):
+        EarlierEvent.create(link="a" * 32, label="default", what=what, actor=actor, at=5, count=count)
+    database.close()
+    events = Events(open_storage(started).event_key, lambda: 6)
+    lines = [(event.what, event.actor_kind, event.slug, event.count) for event in events.all(Filter())]
+    assert lines == [("created", "administrator", "pay", 1), ("refreshed", "", "pay", 720)]
+    assert events.verify().problems == ()
+    assert sorted(bytes(found.word) for found in LinkWord.select()) == [b"pay", b"roll"]
+    database.close()
 
 
 def test_it_leaves_the_schema_as_it_was_where_a_migration_fails(started: Settings) -> None:
