@@ -19,6 +19,7 @@ from applinks.oauth.answers import Away, Granted, Nonsense, Refused, safe_text
 from applinks.oauth.client import AddressRefused, Answer, OAuthClient
 from applinks.oauth.guard import AddressRefusedError
 from applinks.providers import ProviderProfile
+from applinks.providers.refusals import Stage, explain
 from applinks.services import grants
 from applinks.services.events import Actor, Events
 from applinks.services.link_client import LinkClient
@@ -123,7 +124,8 @@ class Dance:
             self._failed(outgoing, flow, wrong, "", actor)
         if parameters.get("error"):
             code, words = safe_text(parameters["error"], 64), safe_text(parameters.get("error_description", ""))
-            self._failed(outgoing, flow, _refusal(code), f"{code}: {words}" if words else code, actor)
+            said = _refusal(outgoing.profile.provider, code, words)
+            self._failed(outgoing, flow, said, f"{code}: {words}" if words else code, actor)
         code = parameters.get("code", "")
         if not _CODE.fullmatch(code) or len(code) > CODE_LENGTH:
             self._failed(outgoing, flow, "The provider's answer holds no usable authorization code.", "", actor)
@@ -131,7 +133,7 @@ class Dance:
         sent_at = int(self._clock())
         answer = self._exchange(outgoing, flow, code)
         if not isinstance(answer, Granted):
-            self._failed(outgoing, flow, *_explained(answer), actor)
+            self._failed(outgoing, flow, *_explained(answer, outgoing.profile.provider), actor)
         named = f"The provider named itself {safe_text(iss)}." if iss and not outgoing.profile.issuer else ""
         connection = self._store(outgoing, flow, answer, sent_at, actor, named)
         # Only now: a grant that is stored can't be lost to a slow userinfo endpoint.
@@ -152,7 +154,7 @@ class Dance:
         except UnreadableError:
             answer = _UNREADABLE
         if not isinstance(answer, Granted):
-            self._not_connected(outgoing, label, *_explained(answer), actor)
+            self._not_connected(outgoing, label, *_explained(answer, outgoing.profile.provider), actor)
         with database.atomic():
             if self._links.find(slug).version != asked_with:
                 raise NotConnectedError("The link's settings were changed meanwhile.", slug=slug, label=label)
@@ -259,21 +261,22 @@ def _forget_flows(administrator_id: str, now: int) -> None:
         AuthorizationFlow.delete().where(AuthorizationFlow.state_digest.in_(digests)).execute()
 
 
-def _refusal(code: str) -> str:
-    if code == "access_denied":
-        return "Access was denied at the provider. To connect the account, allow it there."
-    return "The provider refused to give access."
+def _refusal(provider: str, code: str, words: str) -> str:
+    return _meaning("authorization", provider, code, words) or "The provider refused to give access."
 
 
-def _explained(answer: Refused | Away | Nonsense | AddressRefused) -> tuple[str, str]:
-    """Our sentence and the provider's own words."""
+def _meaning(stage: Stage, provider: str, code: str, words: str) -> str:
+    """Cause and mend of a refusal, empty where its code isn't known."""
+    known = explain(stage, code, words, provider)
+    return f"{known.cause} {known.mend}" if known else ""
+
+
+def _explained(answer: Refused | Away | Nonsense | AddressRefused, provider: str) -> tuple[str, str]:
+    """Our sentences, cause and mend, and the provider's own words."""
     if isinstance(answer, Refused):
         words = f"{answer.code}: {answer.words}" if answer.words else answer.code
-        if answer.code in ("invalid_client", "unauthorized_client"):
-            return "The provider refused the client ID or the client secret. Check them with Edit.", words
-        if answer.code == "invalid_scope":
-            return "The provider refused the scopes. Check them with Edit.", words
-        return "The provider refused to give a token.", words
+        meaning = _meaning("code", provider, answer.code, answer.words)
+        return meaning or "The provider refused to give a token.", words
     if isinstance(answer, Away) and answer.answered:
         return f"{answer.words} Nothing is wrong with the link's settings: connect again in a while.", ""
     if isinstance(answer, Away | Nonsense):

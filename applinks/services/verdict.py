@@ -6,6 +6,7 @@ from applinks.crypto import UnreadableError
 from applinks.models import Connection, State
 from applinks.oauth.answers import Away, Nonsense, Refused
 from applinks.oauth.client import AddressRefused
+from applinks.providers.refusals import explain
 from applinks.services.schedule import EARLY_SECONDS, SETTINGS_SECONDS, next_try
 
 NONSENSE_SECONDS = 86_400
@@ -42,10 +43,10 @@ def judge(failure: Failure, connection: Connection, now: int) -> Verdict:
             return Verdict(State.UNREADABLE, words, None, unknown)
         case AddressRefused():
             return Verdict(State.CHECK_SETTINGS, failure.words, SETTINGS_SECONDS, unknown)
-        case Refused() if failure.code in _RECONNECT:
+        case Refused() if is_final(failure):
             words = f"{_said(failure)} {_INTERRUPTED}" if unknown else _said(failure)
             return Verdict(State.RECONNECT_NEEDED, words, None)
-        case Refused() if failure.code in _SETTINGS:
+        case Refused() if failure.code in _SETTINGS or _means(failure) == "settings":
             return Verdict(State.CHECK_SETTINGS, _said(failure), SETTINGS_SECONDS, unknown)
         case Refused():
             return Verdict(State.RETRYING, _said(failure), next_try(connection.failures), unknown)
@@ -65,7 +66,13 @@ def is_interrupted(connection: Connection) -> bool:
 
 def is_final(failure: Failure) -> bool:
     """Whether the provider has refused the refresh token itself."""
-    return isinstance(failure, Refused) and failure.code in _RECONNECT
+    return isinstance(failure, Refused) and (failure.code in _RECONNECT or _means(failure) == "reconnect")
+
+
+def _means(failure: Refused) -> str:
+    """What a code of one provider's own means."""
+    known = explain("refresh", failure.code, failure.words)
+    return known.means if known else ""
 
 
 def _for_too_long(failure: Nonsense, connection: Connection, now: int) -> bool:

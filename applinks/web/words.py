@@ -11,6 +11,7 @@ from jinja2.ext import Extension
 from markupsafe import Markup
 
 from applinks.models import Connection, State
+from applinks.providers.refusals import explain
 from applinks.web.current import services
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -54,7 +55,7 @@ STATES = {
 
 
 def install(app: Flask, asset_path: Callable[[str], str]) -> None:
-    app.jinja_env.filters.update(state_words=state_words, when=when, day=day, next_look=next_look)
+    app.jinja_env.filters.update(state_words=state_words, why=why, when=when, day=day, next_look=next_look)
     symbols = asset_path("mark.svg")
 
     @cache
@@ -73,6 +74,14 @@ def install(app: Flask, asset_path: Callable[[str], str]) -> None:
 
 def state_words(state: str) -> StateWords:
     return STATES[State(state)]
+
+
+def why(connection: Connection, provider: str) -> str:
+    """Cause and mend of the state that a connection is in: as the provider's refusal says, else as the state itself does."""
+    code, _, words = connection.words.partition(": ")
+    refused = connection.state in (State.RECONNECT_NEEDED, State.CHECK_SETTINGS, State.RETRYING)
+    known = explain("refresh", code, words, provider) if refused and (connection.failures or 0) else None
+    return f"{known.cause} {known.mend}" if known else state_words(connection.state).why
 
 
 def when(at: int) -> Markup:
