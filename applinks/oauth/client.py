@@ -273,7 +273,7 @@ class OAuthClient:
             answer = read_token_answer(
                 response,
                 form_encoded=profile.form_encoded_answers,
-                separator=profile.scope_separator,
+                separator=profile.answer_separator,
                 secrets=secrets,
             )
             if not isinstance(answer, Granted):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from applinks.providers.custom import CUSTOM
+from applinks.providers.github import GITHUB
 from applinks.providers.google import GOOGLE
 from applinks.providers.microsoft import ANYBODYS_TENANTS, MICROSOFT, is_tenant
 from applinks.providers.profile import (
@@ -17,7 +18,7 @@ from applinks.providers.profile import (
 
 Catalogue = Mapping[str, Provider]
 
-CATALOGUE: Catalogue = {provider.key: provider for provider in (GOOGLE, MICROSOFT, CUSTOM)}
+CATALOGUE: Catalogue = {provider.key: provider for provider in (GOOGLE, MICROSOFT, GITHUB, CUSTOM)}
 
 __all__ = [
     "ANYBODYS_TENANTS",

@@ -27,7 +27,8 @@ class Provider:
     """One drawer of the catalogue: the facts about one kind of authorization server.
 
     A `{tenant}` in an endpoint is filled in from the link. `None` as an endpoint means that the administrator
-    gives it. `client_authentication` may be `detect`: try, and remember what works. `application_scopes` take the place
+    gives it. `client_authentication` may be `detect`: try, and remember what works. `answer_separator` is what the
+    provider writes between scopes, where that isn't what it wants to read. `application_scopes` take the place
     of the default and usual ones with client credentials.
     """
 
@@ -46,6 +47,7 @@ class Provider:
     authorization_parameters: Parameters = ()
     client_authentication: ClientAuthentication | Detect = DETECT
     scope_separator: str = " "
+    answer_separator: str = ""
     scope_on_refresh: bool = False
     needs_tenant: bool = False
     console_url: str | None = None
@@ -77,7 +79,7 @@ class Provider:
             return {"yes": True, "no": False}.get(differences.get(name, ""), usually)
 
         authentication = differences.get("client_authentication") or self.client_authentication
-        separators = {"space": " ", "comma": ","}
+        chosen = {"space": " ", "comma": ","}.get(differences.get("scope_separator", ""), "")
         return ProviderProfile(
             provider=self.key,
             grant_type=cast(GrantType, differences.get("grant_type", "authorization_code")),
@@ -94,7 +96,8 @@ class Provider:
             authorization_parameters=_merged(self.authorization_parameters, differences, "authorization_parameters"),
             token_parameters=_merged((), differences, "token_parameters"),
             refresh_parameters=_merged((), differences, "refresh_parameters"),
-            scope_separator=separators.get(differences.get("scope_separator", ""), self.scope_separator),
+            scope_separator=chosen or self.scope_separator,
+            answer_separator=chosen or self.answer_separator or self.scope_separator,
             scope_on_refresh=yes("scope_on_refresh", usually=self.scope_on_refresh),
             redirect_uri_on_refresh=yes("redirect_uri_on_refresh"),
             form_encoded_answers=yes("form_encoded_answers"),
@@ -124,6 +127,7 @@ class ProviderProfile:
     token_parameters: Parameters
     refresh_parameters: Parameters
     scope_separator: str
+    answer_separator: str
     scope_on_refresh: bool
     redirect_uri_on_refresh: bool
     form_encoded_answers: bool
