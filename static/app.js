@@ -5,7 +5,7 @@
 const find = (selector) => document.querySelector(selector);
 
 function reveal(root) {
-  for (const element of root.querySelectorAll("[data-copy], [data-add], .show-secret")) element.hidden = false;
+  for (const element of root.querySelectorAll("[data-copy], [data-add], [data-filter], .show-secret")) element.hidden = false;
 }
 
 async function copy(button) {
@@ -29,6 +29,15 @@ function addScope(button) {
   keepDraft();
 }
 
+// Show what holds every word that was typed. What is chosen, and what is always there, stays.
+function filter(field) {
+  const words = field.value.toLowerCase().split(/\s+/);
+  for (const card of document.querySelectorAll(`${field.dataset.filter} label`)) {
+    const fits = words.every((word) => card.textContent.toLowerCase().includes(word));
+    card.hidden = !fits && !("always" in card.dataset) && !card.querySelector(":checked");
+  }
+}
+
 // The draft lives in this tab's history entry alone: no storage, no secret, gone when the tab is closed. It is put back
 // over the same version of a link only.
 const NEVER_KEPT = ["csrf_token", "client_secret", "version", "revealed", "revealed_grant"];
@@ -48,7 +57,7 @@ function keepDraft() {
 const provider = () => draftForm()?.querySelector("[name=provider]:checked")?.value;
 const fields = () =>
   [...(draftForm()?.elements ?? [])].filter((field) =>
-    field.matches("select, textarea:not([readonly]), input:not([type=radio], [type=hidden], [type=password], [readonly])"),
+    field.matches("select, textarea:not([readonly]), input:not([type=radio], [type=hidden], [type=password], [type=search], [readonly])"),
   );
 const OF_EVERY_PROVIDER = ["name", "client_id"];
 const typedFor = {};
@@ -100,7 +109,11 @@ document.addEventListener("change", (event) => {
 document.addEventListener("focusin", (event) => {
   if (event.target.matches?.(".copy textarea")) event.target.select();
 });
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches?.("[data-filter]")) event.preventDefault(); // it isn't Save
+});
 document.addEventListener("input", ({ target }) => {
+  if (target.matches("[data-filter]")) return filter(target);
   // What was wrong is being mended.
   target.closest(".field, .choices")?.querySelector(".wrong")?.remove();
   target.removeAttribute("aria-invalid");

@@ -174,7 +174,7 @@ def read_metadata(response: requests.Response, issuer: str) -> Metadata | Away |
 def read_account(response: requests.Response) -> str | None:
     """The name of an account out of a userinfo answer, or None where it tells none."""
     members = _members(response) if response.status_code == 200 else None
-    for name in ("email", "preferred_username", "name", "login", "sub"):
+    for name in ("email", "preferred_username", "name", "login", "username", "display_name", "sub"):
         value = (members or {}).get(name)
         if isinstance(value, str) and 0 < len(value.strip()) <= 255 and value.isprintable():
             return value.strip()

@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 
+from applinks.providers.atlassian import ATLASSIAN
+from applinks.providers.bitbucket import BITBUCKET
+from applinks.providers.box import BOX
 from applinks.providers.custom import CUSTOM
+from applinks.providers.discord import DISCORD
+from applinks.providers.dropbox import DROPBOX
 from applinks.providers.github import GITHUB
 from applinks.providers.google import GOOGLE
+from applinks.providers.linear import LINEAR
 from applinks.providers.microsoft import ANYBODYS_TENANTS, MICROSOFT, is_tenant
 from applinks.providers.profile import (
     DETECT,
@@ -15,10 +21,18 @@ from applinks.providers.profile import (
     ProviderProfile,
     Scope,
 )
+from applinks.providers.spotify import SPOTIFY
+from applinks.providers.zoom import ZOOM
 
 Catalogue = Mapping[str, Provider]
 
-CATALOGUE: Catalogue = {provider.key: provider for provider in (GOOGLE, MICROSOFT, GITHUB, CUSTOM)}
+CATALOGUE: Catalogue = {
+    provider.key: provider
+    for provider in (
+        *(GOOGLE, MICROSOFT, GITHUB),
+        *(ATLASSIAN, BITBUCKET, BOX, DISCORD, DROPBOX, LINEAR, SPOTIFY, ZOOM, CUSTOM),
+    )
+}
 
 __all__ = [
     "ANYBODYS_TENANTS",

@@ -241,3 +241,18 @@ def fill_sign_in(page: Page) -> None:
     page.get_by_label("User name").fill("ada")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+
+
+def test_it_finds_a_provider_as_one_types(page: Page) -> None:
+    open_form(page)
+    search = page.get_by_label("Search providers")
+    search.fill("jira")
+    expect(page.get_by_role("radio", name="Atlassian Cloud")).to_be_visible()
+    expect(page.get_by_role("radio", name="Custom")).to_be_visible()
+    expect(page.get_by_role("radio", name="Dropbox")).to_be_hidden()
+    search.press("Enter")
+    expect(page.locator("#summary")).to_have_count(0)
+    page.get_by_role("radio", name="Atlassian Cloud").check()
+    expect(page.get_by_label("Token endpoint")).to_have_value("https://auth.atlassian.com/oauth/token")
+    search.fill("")
+    expect(page.get_by_role("radio", name="Dropbox")).to_be_visible()

@@ -39,8 +39,7 @@ def test_it_creates_and_connects(page: Page) -> None:
     page.keyboard.press("Space")
     expect(page.get_by_label("Redirect URL")).to_be_visible()
     expect(page.get_by_role("radio", name="Google")).to_be_focused()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")  # round to the last one
     expect(page.get_by_role("radio", name="Custom")).to_be_checked()
     expect(page.get_by_label("Userinfo endpoint")).to_be_visible()
     write(page, "Authorization endpoint", AUTHORIZATION_ENDPOINT)
