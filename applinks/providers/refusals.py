@@ -120,9 +120,9 @@ REFUSALS = (
         means="settings",
     ),
     # OpenID Connect
-    Refusal("login_required", "The provider wants the person to sign in there again.", _RECONNECT, _OPENID),
-    Refusal("consent_required", "The provider wants the person's consent again.", _RECONNECT, _OPENID),
-    Refusal("interaction_required", "The provider has a question for the person.", _RECONNECT, _OPENID),
+    Refusal("login_required", "The provider wants the person to sign in there again.", "Connect the account again.", _OPENID),
+    Refusal("consent_required", "The provider wants the person's consent again.", "Connect the account again.", _OPENID),
+    Refusal("interaction_required", "The provider has a question for the person.", "Connect the account again.", _OPENID),
     Refusal(
         "account_selection_required", "The provider wants the person to choose an account.", _AGAIN, _OPENID,
         means="reconnect",

@@ -26,7 +26,9 @@ from tests.visitor import Visitor
 OLD_REFRESH_TOKEN = "CANARY-old-refresh"
 ASSUMED_LIFE = 3600
 RECONNECT = {"invalid_grant", "interaction_required", "login_required", "consent_required"}
+RECONNECT |= {"bad_refresh_token", "invalid_refresh_token"}  # GitHub's and Slack's own
 SETTINGS = {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_request"}
+SETTINGS |= {"invalid_target", "incorrect_client_credentials", "bad_client_secret"}
 TOKENS = ("access_token_enc", "refresh_token_enc", "expires_at", "scopes_granted", "generation")
 CASES = load("token_responses")
 
