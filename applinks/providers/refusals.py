@@ -19,7 +19,8 @@ class Refusal:
     """One row. `code` is `error` of RFC 6749, or a number that the provider writes into its words.
 
     `words` is what the provider's own words must hold, `stages` where the row counts, empty for everywhere. `means` says
-    what a refresh that ends so needs, where the code isn't one of RFC 6749.
+    what a refresh that ends so needs, where the code isn't one of RFC 6749: `reconnect` only where the refresh token itself
+    was refused, since nothing is tried again after it.
     """
 
     code: str
@@ -252,9 +253,9 @@ REFUSALS = (
         "invalid_grant", "Google can't read the code.", _AGAIN, f"{_GOOGLE} (not checked)", words="Malformed auth code"
     ),
     Refusal("admin_policy_enforced", "The Google Workspace administrator allows this application no access.", _ADMIN,
-            _GOOGLE, means="reconnect"),
+            _GOOGLE, means="settings"),
     Refusal("org_internal", "The application is for accounts of its own organisation only.",
-            "Connect an account of that organisation, or make the consent screen External.", _GOOGLE, means="reconnect"),
+            "Connect an account of that organisation, or make the consent screen External.", _GOOGLE, means="settings"),
     Refusal("deleted_client", "The client was deleted at Google.",
             "Make a new one in the Google Cloud console and type its client ID and secret with Edit.", _GOOGLE,
             means="settings"),
@@ -267,7 +268,7 @@ REFUSALS = (
     Refusal("bad_refresh_token", "GitHub no longer accepts the refresh token.", _RECONNECT,
             "https://docs.github.com/apps (not checked)", means="reconnect"),
     Refusal("unverified_user_email", "The account's e-mail address isn't verified at GitHub.",
-            "Verify it there, then connect again.", _GITHUB, means="reconnect"),
+            "Verify it there, then connect again.", _GITHUB, means="settings"),
     Refusal("application_suspended", "GitHub has suspended the application.",
             "Ask GitHub's support why, in the application's settings there.", _GITHUB_AUTHORIZATION, means="settings"),
     # Slack
@@ -281,7 +282,7 @@ REFUSALS = (
             means="reconnect"),
     Refusal("token_revoked", "The grant was ended at Slack.", _RECONNECT, f"{_SLACK} (not checked)", means="reconnect"),
     Refusal("account_inactive", "The account or its workspace was removed at Slack.", _RECONNECT,
-            f"{_SLACK} (not checked)", means="reconnect"),
+            f"{_SLACK} (not checked)", means="settings"),
     # Atlassian
     Refusal("invalid_grant", "Atlassian has ended the grant: its refresh token was used already, or not for 90 days.",
             _RECONNECT, _ATLASSIAN, words="Unknown or invalid refresh token", stages=("refresh",)),

@@ -81,6 +81,10 @@ def test_it_explains_no_code_that_it_doesnt_know(stage, code, words) -> None:  #
         ("incorrect_client_credentials", State.CHECK_SETTINGS),
         ("bad_client_secret", State.CHECK_SETTINGS),
         ("deleted_client", State.CHECK_SETTINGS),
+        ("admin_policy_enforced", State.CHECK_SETTINGS),  # a policy may be changed back: the grant is kept and tried
+        ("org_internal", State.CHECK_SETTINGS),
+        ("unverified_user_email", State.CHECK_SETTINGS),
+        ("account_inactive", State.CHECK_SETTINGS),
         ("bad_verification_code", State.RETRYING),  # it says nothing of a refresh token
         ("ratelimited", State.RETRYING),
     ],
