@@ -1,4 +1,5 @@
-// What a page can't do without scripts: copying, showing a typed secret, adding a scope, keeping a draft over a reload.
+// What a page can't do without scripts: copying, showing a typed secret, adding a scope, finding a provider as one types,
+// keeping a draft over a reload.
 // Every page works without it, so what needs it is hidden until this runs.
 "use strict";
 
@@ -123,6 +124,7 @@ document.addEventListener("input", ({ target }) => {
 });
 document.addEventListener("htmx:after:swap", (event) => {
   reveal(document);
+  document.querySelectorAll("[data-filter]").forEach(filter); // what has come shows every provider
   for (const wrong of document.querySelectorAll("details .wrong")) wrong.closest("details").open = true;
   // After Save, the summary says what is wrong; once fields are revealed anew, it would be out of date.
   if (event.target.id === "fields" || event.detail?.ctx?.target?.id === "fields") find("#summary")?.remove();

@@ -45,6 +45,7 @@ _SLACK = "https://docs.slack.dev/reference/methods/oauth.v2.access"
 _ATLASSIAN = "https://developer.atlassian.com/cloud/oauth/getting-started/refresh-tokens/"
 _AGAIN = "Choose Connect and try again."
 _RECONNECT = "Choose Reconnect."
+_ONCE_MORE = "Connect the account again."  # where the button is Connect at a callback, and Reconnect after a refresh
 _SECRET = "Make a new client secret at the provider and type it with Edit."  # noqa: S105 (a sentence)
 _SCOPES = "Correct Scopes with Edit."
 _REDIRECT = "Copy the Redirect URL from the link's page and register it at the provider, to the letter."
@@ -121,9 +122,9 @@ REFUSALS = (
         means="settings",
     ),
     # OpenID Connect
-    Refusal("login_required", "The provider wants the person to sign in there again.", "Connect the account again.", _OPENID),
-    Refusal("consent_required", "The provider wants the person's consent again.", "Connect the account again.", _OPENID),
-    Refusal("interaction_required", "The provider has a question for the person.", "Connect the account again.", _OPENID),
+    Refusal("login_required", "The provider wants the person to sign in there again.", _ONCE_MORE, _OPENID),
+    Refusal("consent_required", "The provider wants the person's consent again.", _ONCE_MORE, _OPENID),
+    Refusal("interaction_required", "The provider has a question for the person.", _ONCE_MORE, _OPENID),
     Refusal(
         "account_selection_required", "The provider wants the person to choose an account.", _AGAIN, _OPENID,
         means="reconnect",
@@ -176,7 +177,7 @@ REFUSALS = (
         "Register it under the platform Web instead.",
         _ENTRA,
     ),
-    Refusal("AADSTS65001", "Nobody has consented to these scopes for this application.", _RECONNECT, _ENTRA),
+    Refusal("AADSTS65001", "Nobody has consented to these scopes for this application.", _ONCE_MORE, _ENTRA),
     Refusal("AADSTS65004", "The person declined to consent.", "To connect the account, allow it at Microsoft.", _ENTRA),
     Refusal("AADSTS90094", "Only an administrator of the directory can consent to these scopes.", _ADMIN, _ENTRA),
     Refusal("AADSTS650052", "The directory has no subscription to a service that is asked for.", _ADMIN, _ENTRA),
@@ -189,7 +190,7 @@ REFUSALS = (
     Refusal("AADSTS70011", "A scope isn't written as Microsoft wants it.", _SCOPES, _ENTRA),
     Refusal("AADSTS650053", "A scope doesn't exist at the service that it is for.", _SCOPES, _ENTRA),
     Refusal("AADSTS500011", "The directory doesn't know the service that a scope names.", _SCOPES, _ENTRA),
-    Refusal("AADSTS50076", "Microsoft wants the person to prove who they are in a second way.", _RECONNECT, _ENTRA),
+    Refusal("AADSTS50076", "Microsoft wants the person to prove who they are in a second way.", _ONCE_MORE, _ENTRA),
     Refusal(
         "AADSTS50079",
         "Microsoft wants the person to set up a second way of proving who they are.",
@@ -215,7 +216,7 @@ REFUSALS = (
     Refusal("AADSTS50173", "The grant ended when the account's password was changed or reset.", _RECONNECT, _ENTRA),
     Refusal("AADSTS700082", "The refresh token wasn't used for too long, and has expired.", _RECONNECT, _ENTRA),
     Refusal("AADSTS70043", "A sign-in frequency policy of the directory has ended the grant.", _RECONNECT, _ENTRA),
-    Refusal("AADSTS70008", "The code or the refresh token has expired.", _RECONNECT, _ENTRA),
+    Refusal("AADSTS70008", "The code or the refresh token has expired.", _ONCE_MORE, _ENTRA),
     Refusal("AADSTS54005", "The code was used already.", _AGAIN, _ENTRA),
     Refusal(
         "AADSTS90014",
