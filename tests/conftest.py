@@ -12,6 +12,7 @@ from flask import Flask
 from applinks import create_app
 from applinks.crypto import hash_password, new_id
 from applinks.models import TABLES, ActorKind, Administrator, Connection, Event, Tally, database
+from applinks.providers import CATALOGUE, Catalogue
 from applinks.services.events import Actor
 from applinks.services.renewal import Outcome
 from applinks.settings import Settings, read_settings
@@ -122,8 +123,14 @@ def settings(environ: dict[str, str]) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings, clock: Clock) -> Iterator[Flask]:
-    app = create_app(settings, clock=clock)
+def catalogue() -> Catalogue:
+    """The providers that there are; tests of drawers move them to a stand-in."""
+    return CATALOGUE
+
+
+@pytest.fixture
+def app(settings: Settings, clock: Clock, catalogue: Catalogue) -> Iterator[Flask]:
+    app = create_app(settings, clock=clock, catalogue=catalogue)
     yield app
     app.extensions["applinks"].refresher.stop()
     app.extensions["applinks"].counts.stop()

@@ -1,24 +1,20 @@
 """Every drawer that has its endpoints with it, danced against a stand-in that answers as the provider does."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 
 import pytest
-from flask import Flask
 
-from applinks import create_app
 from applinks.crypto import new_id
-from applinks.models import Connection, State, database
+from applinks.models import Connection, State
 from applinks.oauth.endpoints import read_endpoint
-from applinks.providers import CATALOGUE, Provider
-from applinks.settings import Settings
+from applinks.providers import CATALOGUE
 from applinks.wiring import Services
-from tests.conftest import CLIENT_SECRET, Clock, renew
+from tests.conftest import CLIENT_SECRET, renew
+from tests.providers.conftest import PATHS
 from tests.standin import StandIn, json_answer
 from tests.visitor import Visitor, text_of
 
 STATIC = [key for key, drawer in CATALOGUE.items() if drawer.brings_endpoints and not drawer.needs_tenant]
-ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "revocation_endpoint")
 TOKENS = {
     "access_token": "CANARY-access",
     "token_type": "bearer",
@@ -43,23 +39,6 @@ ANSWERS: dict[str, tuple[dict[str, object], dict[str, object], str]] = {
     "zoom": ({"scope": "a b c", "api_url": "https://api.zoom.us"}, {"email": "ada@z.example"}, "ada@z.example"),
 }
 ROTATING = {"github", "atlassian", "box", "zoom", "linear"}
-
-
-def moved(drawer: Provider, base_url: str) -> Provider:
-    places = {name: f"{base_url}/{name.removesuffix('_endpoint')}" for name in ENDPOINTS if getattr(drawer, name)}
-    if "authorization_endpoint" in places:
-        places["authorization_endpoint"] = f"{base_url}/authorize"
-    return replace(drawer, issuer="", **places)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def app(settings: Settings, clock: Clock, provider: StandIn) -> Iterator[Flask]:
-    catalogue = {key: moved(CATALOGUE[key], provider.base_url) for key in STATIC}
-    app = create_app(settings, clock=clock, catalogue=catalogue)
-    yield app
-    app.extensions["applinks"].refresher.stop()
-    app.extensions["applinks"].counts.stop()
-    database.close()
 
 
 @pytest.fixture
@@ -116,7 +95,7 @@ def test_it_connects_nothing_where_the_secret_is_refused(
 @pytest.mark.parametrize("key", STATIC)
 def test_it_names_addresses_that_can_be_called_and_opened(key: str) -> None:
     drawer = CATALOGUE[key]
-    for name in ENDPOINTS:
+    for name in PATHS:
         text = getattr(drawer, name)
         assert not text or read_endpoint(text, loopback=False) == text
     assert (drawer.console_url or "").startswith("https://")

@@ -1,17 +1,12 @@
 """GitHub's drawer, danced against a stand-in that answers as GitHub does."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Callable
+from urllib.parse import parse_qs
 
 import pytest
-from flask import Flask
 
-from applinks import create_app
-from applinks.models import Connection, State, database
-from applinks.providers import CATALOGUE
-from applinks.settings import Settings
-from tests.conftest import CLIENT_SECRET, Clock, renew
+from applinks.models import Connection, State
+from tests.conftest import CLIENT_SECRET, renew
 from tests.standin import StandIn, json_answer
 from tests.visitor import Visitor, text_of
 
@@ -22,25 +17,6 @@ OF_AN_APP = GRANTED | {
     "refresh_token_expires_in": 15897600,
     "scope": "",
 }
-
-
-@pytest.fixture
-def app(settings: Settings, clock: Clock, provider: StandIn) -> Iterator[Flask]:
-    drawer = CATALOGUE["github"]
-    moved = {
-        name: provider.base_url + path
-        for name, path in (
-            ("authorization_endpoint", "/login/oauth/authorize"),
-            ("token_endpoint", "/login/oauth/access_token"),
-            ("userinfo_endpoint", "/userinfo"),
-        )
-    }
-    assert urlsplit(drawer.token_endpoint or "").path == "/login/oauth/access_token"
-    app = create_app(settings, clock=clock, catalogue={**CATALOGUE, "github": replace(drawer, **moved)})
-    yield app
-    app.extensions["applinks"].refresher.stop()
-    app.extensions["applinks"].counts.stop()
-    database.close()
 
 
 @pytest.fixture
@@ -69,7 +45,7 @@ def test_it_connects_an_oauth_app_whose_tokens_dont_expire(answered: Callable[..
     assert (connection.state, connection.scopes_granted) == (State.CONNECTED, "read:user repo")
     assert (connection.expires_at, connection.next_attempt_at) == (None, None)
     assert provider.authorization_query["scope"] == ["read:user repo"]
-    asked = next(asked for asked in provider.asked if asked.path == "/login/oauth/access_token")
+    asked = provider.token_requests[0]
     assert asked.headers["Accept"] == "application/json"
     assert asked.form["client_id"] == "Iv1.0123456789abcdef"
     assert "Authorization" not in asked.headers
