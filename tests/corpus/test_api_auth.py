@@ -31,7 +31,10 @@ def keys(services: Services, clock: Clock) -> dict[str, str]:
     services.api_keys.revoke(id_of(revoked), ADA)
     ApiKey.update(digest="").where(ApiKey.id == id_of(empty)).execute()
     body = another[:17] + key[17:-6]
-    swapped = key[:-10] + key[-9] + key[-10] + key[-8:]
+    at = next(
+        at for at in range(len(key) - 10, 0, -1) if key[at] != key[at + 1]
+    )  # two that are the same may stand there
+    swapped = key[:at] + key[at + 1] + key[at] + key[at + 2 :]
     return {
         **{"key": key, "KEY": key.upper(), "cut": key[:-1], "id": key[:16], "other": body + _checksum(body)},
         **{"digest": digest(key), "revoked": revoked, "expired": expired, "empty": empty, "swapped": swapped},
