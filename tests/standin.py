@@ -80,7 +80,7 @@ class StandIn:
                 request.method,
                 request.path,
                 request.query_string.decode(),
-                request.form.to_dict(),
+                request.get_json() if request.is_json else request.form.to_dict(),
                 dict(request.headers),
             )
         )

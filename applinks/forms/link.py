@@ -48,9 +48,12 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
         },
         validate_choice=False,
     )
-    tenant = StringField(
-        "Tenant", description="common, organizations, consumers, the directory's GUID or one of its domains."
-    )
+    cloud = SelectField("Cloud", choices={}, validate_choice=False)
+    tenant = StringField("Tenant")
+    host = StringField("Host")
+    path = StringField("Path (optional)")
+    realm = StringField("Realm")
+    authorization_server = StringField("Authorization server (optional)")
     authorization_endpoint = StringField(
         "Authorization endpoint", description="Where people give consent; the provider's documentation names it."
     )
@@ -129,10 +132,14 @@ class Steps:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Every field that is shown unfolded, and so must have been sent."""
+        """Every field that is shown unfolded and so must have been sent, but for places that may be left empty."""
         secret = () if self.public_client else ("client_secret",)
         credentials = ("client_id", *secret, "scopes") if self.credentials else ()
-        return ("name", "provider", *self.endpoint_fields, *credentials)
+        free = (
+            [place.name for place in self.provider.places if place.optional or place.default] if self.provider else []
+        )
+        endpoints = (name for name in self.endpoint_fields if name not in free)
+        return ("name", "provider", *endpoints, *credentials)
 
 
 def steps(form: OutgoingForm, catalogue: Catalogue, guard: Guard, *, quiet: bool = False) -> Steps:
@@ -154,11 +161,20 @@ def steps(form: OutgoingForm, catalogue: Catalogue, guard: Guard, *, quiet: bool
     names = rules.endpoint_fields(provider, grant_type)
     differences: dict[str, str] = {"grant_type": grant_type} if grant_type != "authorization_code" else {}
     complete = _read_into(
-        differences, form, names, lambda name, text: rules.read_endpoint_field(guard, name, text), quiet=quiet
+        differences, form, names, lambda name, text: rules.read_endpoint_field(guard, provider, name, text), quiet=quiet
     )
     folded = options.option_fields(provider, grant_type)
     sound = _read_into(differences, form, folded, lambda name, text: options.read_option(guard, name, text))
     profile = provider.profile(differences) if complete else None
+    for place in provider.places:
+        if place.choices:
+            form[place.name].choices = [(choice.key, choice.label) for choice in place.choices]
+    if profile:
+        try:
+            rules.check_places(guard, provider, profile)
+        except InvalidFieldError as error:
+            _tell(form[error.field], error)
+            profile, complete = None, False
     if profile and sound:
         try:
             options.check(profile, differences.get("tenant", ""))

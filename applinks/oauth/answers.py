@@ -23,6 +23,9 @@ SCOPES_LENGTH = 4_096
 MOST_MEMBERS = 100
 DEEPEST = 20
 
+_ACCOUNT_MEMBERS = (
+    *("email", "emailAddress", "preferred_username", "name", "login", "username", "displayName", "display_name", "sub"),
+)
 _SHORTEST_SECRET = 6
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
@@ -111,12 +114,15 @@ def read_token_answer(
     *,
     form_encoded: bool = False,
     separator: str = " ",
+    token_types: tuple[str, ...] = ("bearer",),
+    nested: str = "",
     secrets: tuple[str, ...] = (),
 ) -> TokenAnswer:
     """Read a token endpoint's answer (RFC 6749 §5), status first.
 
     `form_encoded` is for providers that answer in that form; `separator` is what they write between scopes;
-    `secrets` are what was sent, which no refusal may repeat.
+    `token_types` what they call a bearer token, in small letters; `nested` the member that holds the token where the
+    answer itself has none. `secrets` are what was sent, which no refusal may repeat.
     """
     if said := _by_status(response):
         return said
@@ -129,7 +135,8 @@ def read_token_answer(
     if status != 200:
         words = f"The provider answered HTTP {status} without an OAuth 2.0 error."
         return Nonsense(words, unauthenticated=status == 401)
-    return _granted(members, separator)
+    inside = members.get(nested) if nested and members.get("access_token") is None else None
+    return _granted(inside if isinstance(inside, dict) else members, separator, token_types)
 
 
 def read_revocation_answer(
@@ -171,11 +178,18 @@ def read_metadata(response: requests.Response, issuer: str) -> Metadata | Away |
     )
 
 
-def read_account(response: requests.Response) -> str | None:
-    """The name of an account out of a userinfo answer, or None where it tells none."""
+def read_account(response: requests.Response, path: str = "") -> str | None:
+    """The name of an account out of a userinfo answer, or None where it tells none.
+
+    `path` is where it stands, with dots between members, where that isn't one of the usual ones.
+    """
     members = _members(response) if response.status_code == 200 else None
-    for name in ("email", "preferred_username", "name", "login", "username", "display_name", "sub"):
-        value = (members or {}).get(name)
+    for name in (path,) if path else _ACCOUNT_MEMBERS:
+        value: Any = members
+        for member in name.split("."):
+            value = value.get(member) if isinstance(value, dict) else None
+        if path and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
         if isinstance(value, str) and 0 < len(value.strip()) <= 255 and value.isprintable():
             return value.strip()
     return None
@@ -215,12 +229,12 @@ def _refused(members: dict[str, Any], response: requests.Response, secrets: tupl
     return Refused(code, words, unauthenticated=response.status_code == 401)
 
 
-def _granted(members: dict[str, Any], separator: str) -> Granted | Nonsense:
+def _granted(members: dict[str, Any], separator: str, token_types: tuple[str, ...]) -> Granted | Nonsense:
     access_token, refresh_token = members.get("access_token"), members.get("refresh_token")
     if not _is_token(access_token):
         return Nonsense("The provider's answer holds no usable access token.")
     token_type = members.get("token_type")
-    if not isinstance(token_type, str) or token_type.lower() != "bearer":
+    if not isinstance(token_type, str) or token_type.lower() not in token_types:
         return Nonsense("The provider's answer holds a token of a type other than Bearer.")
     if refresh_token in (None, ""):
         refresh_token = None  # absent, null and empty all mean: keep the one you have (RFC 6749 §6)

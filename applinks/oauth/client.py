@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
 import requests
 from oauthlib.common import add_params_to_uri
@@ -43,6 +43,7 @@ METADATA_SECONDS = 5.0
 ACCOUNT_SECONDS = 5.0
 
 Read = TypeVar("Read")
+_Authenticate = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ class OAuthClient:
         """Ask for a new access token (RFC 6749 §6), with scopes and redirect URL where the provider wants them."""
         method = profile.refresh_client_authentication or profile.client_authentication
         auth, in_body = _client_authentication(method, credentials)
+        auth = _in_json(auth) if profile.json_body else auth
         if profile.redirect_uri_on_refresh:
             in_body["redirect_uri"] = redirect_uri
         session = OAuth2Session(
@@ -179,14 +181,22 @@ class OAuthClient:
         """The name of the account behind a token, where a userinfo endpoint tells it; for display only."""
         if not profile.userinfo_endpoint:
             return None
-        headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
+        headers = {
+            "Authorization": f"Bearer {access_token}",
+            "Accept": "application/json",
+            **dict(profile.userinfo_headers),
+        }
+        body = profile.userinfo_body
+        if body:
+            headers["Content-Type"] = "application/json"
+        method = "GET" if body is None else "POST"
 
         def ask() -> str | None:
             with (
                 self._session(ACCOUNT_SECONDS) as session,
-                session.get(profile.userinfo_endpoint, headers=headers) as response,
+                session.request(method, profile.userinfo_endpoint, headers=headers, data=body) as response,
             ):
-                return read_account(response)
+                return read_account(response, profile.account)
 
         answer = _answered(ask)
         return answer if isinstance(answer, str) else None
@@ -245,6 +255,7 @@ class OAuthClient:
         self, profile: ProviderProfile, credentials: ClientCredentials, session: OAuth2Session, proof: dict[str, str]
     ) -> Answer:
         auth, in_body = _client_authentication(profile.client_authentication, credentials)
+        auth = _in_json(auth) if profile.json_body else auth
 
         def ask() -> None:
             session.fetch_token(
@@ -274,6 +285,8 @@ class OAuthClient:
                 response,
                 form_encoded=profile.form_encoded_answers,
                 separator=profile.answer_separator,
+                token_types=profile.token_types,
+                nested=profile.nested,
                 secrets=secrets,
             )
             if not isinstance(answer, Granted):
@@ -324,7 +337,7 @@ def _canonical(answer: Granted) -> bytes:
 
 def _client_authentication(
     method: ClientAuthentication | None, credentials: ClientCredentials
-) -> tuple[Callable[[requests.PreparedRequest], requests.PreparedRequest], dict[str, str]]:
+) -> tuple[_Authenticate, dict[str, str]]:
     """One way of authenticating the client a request (RFC 6749 §2.3.1): the header, or members of the body."""
     if method == "none":
         return _no_authentication, {"client_id": credentials.client_id}
@@ -335,3 +348,15 @@ def _client_authentication(
 
 def _no_authentication(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+def _in_json(authenticate: _Authenticate) -> _Authenticate:
+    """The same, with the form that a request carries written as JSON, for providers that read nothing else."""
+
+    def rewrite(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        body = request.body.decode() if isinstance(request.body, bytes) else str(request.body)
+        request.body = json.dumps(dict(parse_qsl(body, keep_blank_values=True))).encode()
+        request.headers["Content-Type"] = "application/json"
+        return authenticate(request)
+
+    return rewrite

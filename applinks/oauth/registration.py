@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from applinks.errors import InvalidFieldError
 from applinks.oauth.guard import AddressRefusedError, Guard
-from applinks.providers import Catalogue, GrantType, Provider, ProviderProfile, is_tenant
+from applinks.providers import PLACES, Catalogue, GrantType, Provider, ProviderProfile
 
-ENDPOINT_FIELDS = ("tenant", "authorization_endpoint", "token_endpoint", "userinfo_endpoint")
+ENDPOINT_FIELDS = (*PLACES, "authorization_endpoint", "token_endpoint", "userinfo_endpoint")
 NAME_LENGTH = 100
 CLIENT_ID_LENGTH = 512
 CLIENT_SECRET_LENGTH = 4096
@@ -45,10 +45,8 @@ def endpoint_fields(provider: Provider, grant_type: GrantType) -> tuple[str, ...
 
     Without an account there is nobody to ask for consent, and nobody to tell about.
     """
-    if provider.needs_tenant:
-        return ("tenant",)
     if provider.brings_endpoints:
-        return ()
+        return tuple(place.name for place in provider.places)
     if grant_type == "client_credentials":
         return ("token_endpoint",)
     return ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
@@ -61,19 +59,14 @@ def read_provider(catalogue: Catalogue, key: str) -> Provider:
     return catalogue[key]
 
 
-def read_endpoint_field(guard: Guard, name: str, text: str) -> str:
-    """A tenant or an endpoint as it is stored; an empty userinfo endpoint is accepted.
+def read_endpoint_field(guard: Guard, provider: Provider, name: str, text: str) -> str:
+    """A place or an endpoint as it is stored; an empty userinfo endpoint is accepted.
 
     Raises InvalidFieldError.
     """
     text = text.strip()
-    if name == "tenant":
-        tenant = text.lower()
-        if not is_tenant(tenant):
-            raise InvalidFieldError(
-                name, "The tenant must be common, organizations, consumers, the directory's GUID or one of its domains."
-            )
-        return tenant
+    if place := provider.place(name):
+        return place.read(text)
     if not text:
         if name == "userinfo_endpoint":
             return ""
@@ -82,6 +75,15 @@ def read_endpoint_field(guard: Guard, name: str, text: str) -> str:
         return guard.endpoint(text)
     except AddressRefusedError as refused:
         raise InvalidFieldError(name, str(refused)) from None
+
+
+def check_places(guard: Guard, provider: Provider, profile: ProviderProfile) -> None:
+    """What a place makes of the endpoints must be what may be called. Raises InvalidFieldError, at the host."""
+    if provider.place("host"):
+        try:
+            guard.endpoint(profile.token_endpoint)
+        except AddressRefusedError as refused:
+            raise InvalidFieldError("host", str(refused)) from None
 
 
 def read_name(text: str) -> str:

@@ -22,5 +22,13 @@ BITBUCKET = Provider(
     client_authentication="client_secret_basic",
     console_url="https://bitbucket.org/account/workspaces/",
     console_name="Bitbucket, Workspaces",
-    redirect_rule="Paste it as the Callback URL of an OAuth consumer in the workspace's settings, and tick its permissions.",
+    guide=(
+        "Open the workspace's settings, OAuth consumers, and choose Add consumer.",
+        "Paste {redirect_url} as Callback URL.",
+        "Tick the permissions: they are what tokens of this consumer may do, whatever Scopes says.",
+        "Save, open the consumer and copy Key into Client ID and Secret into Client secret.",
+    ),
+    documentation_url="https://developer.atlassian.com/cloud/bitbucket/oauth-2/",
+    checked="2026-11-27",
+    unchecked="whether the refresh token is ever replaced",
 )

@@ -21,5 +21,15 @@ BOX = Provider(
     client_authentication="client_secret_post",
     console_url="https://app.box.com/developers/console",
     console_name="Box developer console",
-    redirect_rule="Paste it under Configuration, OAuth 2.0 Redirect URIs.",
+    rotates=True,
+    refresh_idle_life=60 * 86_400,
+    guide=(
+        "Choose Create Platform App, Custom App, and User Authentication (OAuth 2.0).",
+        "Under Configuration, OAuth 2.0 Redirect URIs, paste {redirect_url} and choose Save Changes.",
+        "Under Application Scopes tick what {scopes} stands for.",
+        "Under OAuth 2.0 Credentials copy Client ID and Client Secret.",
+    ),
+    documentation_url="https://developer.box.com/guides/authentication/tokens/refresh/",
+    checked="2026-11-27",
+    unchecked="the endpoints",
 )

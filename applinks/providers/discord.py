@@ -23,5 +23,13 @@ DISCORD = Provider(
     client_authentication="client_secret_post",
     console_url="https://discord.com/developers/applications",
     console_name="Discord developer portal",
-    redirect_rule="Paste it under OAuth2, Redirects.",
+    client_id_form="[0-9]{17,20}",
+    guide=(
+        "Choose New Application and open OAuth2.",
+        "Under Redirects choose Add Redirect, paste {redirect_url} and choose Save Changes.",
+        "Copy Client ID; choose Reset Secret and copy the client secret at once.",
+    ),
+    documentation_url="https://docs.discord.com/developers/topics/oauth2",
+    checked="2026-11-27",
+    unchecked="the userinfo endpoint, the form of client IDs and the rules for redirect URLs",
 )

@@ -27,5 +27,17 @@ GITHUB = Provider(
     answer_separator=",",
     console_url="https://github.com/settings/developers",
     console_name="GitHub, Developer settings",
-    redirect_rule="Paste it as the Authorization callback URL of an OAuth app, or as the Callback URL of a GitHub App.",
+    client_id_form=r"Iv[0-9][A-Za-z0-9.]{16,20}|Ov[0-9]{2}[A-Za-z0-9]{16}|[0-9a-f]{20}",
+    rotates=True,
+    refresh_idle_life=182 * 86_400,
+    guide=(
+        "Under OAuth Apps choose New OAuth app. A GitHub App does as well; its tokens expire and are refreshed.",
+        "Paste {redirect_url} as Authorization callback URL (of a GitHub App: Callback URL).",
+        "Choose Register application and copy the Client ID.",
+        "Choose Generate a new client secret and copy it at once: it isn't shown again.",
+        "Scopes ({scopes}) are asked for when you connect; a GitHub App has permissions in their place.",
+    ),
+    documentation_url="https://docs.github.com/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps",
+    checked="2026-11-27",
+    unchecked="the life of a refresh token and the form of client IDs",
 )

@@ -1,7 +1,8 @@
 """Google. https://developers.google.com/identity/protocols/oauth2/web-server
 
 Without `access_type=offline` and `prompt=consent` no refresh token comes, at the latest on the second consent.
-The rules for redirect URLs and the userinfo endpoint were not checked against Google's pages from here.
+A consent screen in Testing ends every grant after seven days. The refresh token isn't replaced, and dies after six months
+unused.
 """
 
 from applinks.providers.profile import Provider, Scope
@@ -28,5 +29,19 @@ GOOGLE = Provider(
     console_url="https://console.cloud.google.com/apis/credentials",
     console_name="Google Cloud console, Credentials",
     refuses_private_redirects=True,
-    redirect_rule="Paste it under Authorized redirect URIs of an OAuth client of the type Web application.",
+    refuses_http_redirects=True,
+    client_id_form=r"[0-9]+-[0-9a-z]+\.apps\.googleusercontent\.com",
+    rotates=False,
+    refresh_idle_life=182 * 86_400,
+    tells_redirect=True,
+    guide=(
+        "Choose Create credentials, OAuth client ID, and Web application as its type.",
+        "Under Authorized redirect URIs choose Add URI and paste {redirect_url}",
+        "Choose Create, then copy Client ID and Client secret into the fields below.",
+        "Under OAuth consent screen, Data access, add {scopes}.",
+        "Under Audience choose Publish app: while it is in Testing, every connection ends after seven days.",
+    ),
+    documentation_url="https://developers.google.com/identity/protocols/oauth2/web-server",
+    checked="2026-11-27",
+    unchecked="the userinfo endpoint and the form of client IDs",
 )

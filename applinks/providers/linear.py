@@ -1,7 +1,7 @@
 """Linear. https://linear.app/developers/oauth-2-0-authentication
 
 Scopes are written with commas between them. Apps made before October 2025 had to be moved to refresh tokens. The account is
-told by GraphQL only, so that it isn't shown here; the revocation endpoint was not checked against Linear's pages.
+told by GraphQL only.
 """
 
 from applinks.providers.profile import Provider, Scope
@@ -12,6 +12,9 @@ LINEAR = Provider(
     summary="Issues and projects at linear.app",
     authorization_endpoint="https://linear.app/oauth/authorize",
     token_endpoint="https://api.linear.app/oauth/token",  # noqa: S106 (an address)
+    userinfo_endpoint="https://api.linear.app/graphql",
+    userinfo_body='{"query": "{ viewer { email } }"}',
+    account="data.viewer.email",
     revocation_endpoint="https://api.linear.app/oauth/revoke",
     default_scopes=("read",),
     usual_scopes=(
@@ -24,5 +27,13 @@ LINEAR = Provider(
     scope_separator=",",
     console_url="https://linear.app/settings/api",
     console_name="Linear, Settings, API",
-    redirect_rule="Paste it under Callback URLs of an OAuth application.",
+    rotates=True,
+    guide=(
+        "Under OAuth applications choose Create new.",
+        "Paste {redirect_url} under Callback URLs and choose Create.",
+        "Copy Client ID and Client secret.",
+    ),
+    documentation_url="https://linear.app/developers/oauth-2-0-authentication",
+    checked="2026-11-27",
+    unchecked="the revocation endpoint, the query for the account, and whether refresh tokens are replaced",
 )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
+from applinks.providers.places import Place
+
 GrantType = Literal["authorization_code", "client_credentials"]
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "none"]
 """How the client authenticates itself (RFC 6749 §2.3, RFC 7591 §2)."""
@@ -26,10 +28,25 @@ class Scope:
 class Provider:
     """One drawer of the catalogue: the facts about one kind of authorization server.
 
-    A `{tenant}` in an endpoint is filled in from the link. `None` as an endpoint means that the administrator
-    gives it. `client_authentication` may be `detect`: try, and remember what works. `answer_separator` is what the
-    provider writes between scopes, where that isn't what it wants to read. `application_scopes` take the place
-    of the default and usual ones with client credentials.
+    `places` are filled into its endpoints from the link. `None` as an endpoint means that the administrator gives it.
+    `application_scopes` take the place of the default and usual ones with client credentials.
+
+    What it wants: `client_authentication` may be `detect`: try, and remember what works. `refresh_scope` is the scope
+    without which no refresh token is given, `authorization_parameters` are those without which it isn't. `json_body` is
+    for token requests in JSON. `client_id_form` is a regular expression for its client IDs.
+
+    What it answers: `answer_separator` is what it writes between scopes, where that isn't what it wants to read;
+    `token_types` what it calls a bearer token; `nested` the member that holds the token where the answer itself doesn't.
+    `account` is the path, with dots, to the account's name in what userinfo answers; `userinfo_body` makes the question a
+    POST, of JSON where it isn't empty.
+
+    How long things live, in seconds, None where that isn't known: `refresh_idle_life` without a refresh,
+    `refresh_life` in all, `consent_life` from the consent on, whatever is refreshed, `secret_life` at most. `rotates`
+    says whether a refresh replaces the refresh token, None where that isn't known.
+
+    Its console: `guide` are the steps of a registration, with `{redirect_url}` and `{scopes}`. `tells_redirect` is for a
+    provider that refuses an unregistered Redirect URL before it asks anybody to sign in. `checked` is the day on which
+    its facts were last looked at, `unchecked` what of them couldn't be read in its own documentation.
     """
 
     key: str
@@ -48,12 +65,33 @@ class Provider:
     client_authentication: ClientAuthentication | Detect = DETECT
     scope_separator: str = " "
     answer_separator: str = ""
+    token_types: tuple[str, ...] = ("bearer",)
+    nested: str = ""
+    json_body: bool = False
     scope_on_refresh: bool = False
-    needs_tenant: bool = False
+    redirect_uri_on_refresh: bool = False
+    default_life: int | None = None
+    refresh_scope: str = ""
+    client_id_form: str = ""
+    account: str = ""
+    userinfo_body: str | None = None
+    userinfo_headers: Parameters = ()
+    places: tuple[Place, ...] = ()
+    rotates: bool | None = None
+    refresh_idle_life: int | None = None
+    refresh_life: int | None = None
+    consent_life: int | None = None
+    secret_life: int | None = None
     console_url: str | None = None
     console_name: str = ""
+    guide: tuple[str, ...] = ()
     refuses_private_redirects: bool = False
-    redirect_rule: str = ""
+    refuses_http_redirects: bool = False
+    one_redirect: bool = False
+    tells_redirect: bool = False
+    documentation_url: str = ""
+    checked: str = ""
+    unchecked: str = ""
 
     def usual(self, grant_type: GrantType) -> tuple[Scope, ...]:
         """The scopes to offer."""
@@ -65,6 +103,10 @@ class Provider:
             return " ".join(scope.name for scope in self.application_scopes)
         return " ".join(self.default_scopes)
 
+    def place(self, name: str) -> Place | None:
+        """What it asks for under this name, None for nothing."""
+        return next((place for place in self.places if place.name == name), None)
+
     @property
     def brings_endpoints(self) -> bool:
         return self.authorization_endpoint is not None
@@ -73,7 +115,7 @@ class Provider:
         """Merge a link's differences, as they are stored, into this drawer's facts."""
 
         def endpoint(name: str, own: str | None) -> str:
-            return (own or differences.get(name, "")).replace("{tenant}", differences.get("tenant", ""))
+            return self._placed(own, differences) if own else differences.get(name, "")
 
         def yes(name: str, *, usually: bool = False) -> bool:
             return {"yes": True, "no": False}.get(differences.get(name, ""), usually)
@@ -87,7 +129,7 @@ class Provider:
             token_endpoint=endpoint("token_endpoint", self.token_endpoint),
             userinfo_endpoint=endpoint("userinfo_endpoint", self.userinfo_endpoint),
             revocation_endpoint=endpoint("revocation_endpoint", self.revocation_endpoint),
-            issuer=differences.get("issuer", "") or self.issuer,
+            issuer=differences.get("issuer", "") or self._placed(self.issuer, differences),
             iss_required=yes("iss_required"),
             client_authentication=cast(ClientAuthentication, authentication) if authentication != DETECT else None,
             refresh_client_authentication=cast(
@@ -99,10 +141,21 @@ class Provider:
             scope_separator=chosen or self.scope_separator,
             answer_separator=chosen or self.answer_separator or self.scope_separator,
             scope_on_refresh=yes("scope_on_refresh", usually=self.scope_on_refresh),
-            redirect_uri_on_refresh=yes("redirect_uri_on_refresh"),
+            redirect_uri_on_refresh=yes("redirect_uri_on_refresh", usually=self.redirect_uri_on_refresh),
             form_encoded_answers=yes("form_encoded_answers"),
-            default_life=int(differences["default_life"]) if "default_life" in differences else None,
+            default_life=int(differences["default_life"]) if "default_life" in differences else self.default_life,
+            token_types=self.token_types,
+            nested=self.nested,
+            json_body=self.json_body,
+            account=self.account,
+            userinfo_body=self.userinfo_body,
+            userinfo_headers=self.userinfo_headers,
         )
+
+    def _placed(self, template: str, differences: Mapping[str, str]) -> str:
+        for place in self.places:
+            template = place.fill(template, differences)
+        return template
 
 
 @dataclass(frozen=True)
@@ -132,6 +185,12 @@ class ProviderProfile:
     redirect_uri_on_refresh: bool
     form_encoded_answers: bool
     default_life: int | None
+    token_types: tuple[str, ...]
+    nested: str
+    json_body: bool
+    account: str
+    userinfo_body: str | None
+    userinfo_headers: Parameters
 
     def authenticated_by(self, method: str) -> "ProviderProfile":
         """This profile with the client authentication that was found to work."""

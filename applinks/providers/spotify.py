@@ -22,5 +22,17 @@ SPOTIFY = Provider(
     client_authentication="client_secret_basic",
     console_url="https://developer.spotify.com/dashboard",
     console_name="Spotify developer dashboard",
-    redirect_rule="Paste it under Redirect URIs in the app's settings: https, or http at 127.0.0.1.",
+    rotates=False,
+    consent_life=182 * 86_400,
+    client_id_form="[0-9a-f]{32}",
+    refuses_http_redirects=True,
+    guide=(
+        "Choose Create app and give it a name.",
+        "Paste {redirect_url} under Redirect URIs and choose Add. It must be https, or http at 127.0.0.1.",
+        "Tick Web API, accept the terms and choose Save.",
+        "Under Settings copy Client ID; choose View client secret and copy it.",
+    ),
+    documentation_url="https://developer.spotify.com/documentation/web-api/tutorials/code-flow",
+    checked="2026-11-27",
+    unchecked="the form of client IDs",
 )

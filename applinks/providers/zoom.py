@@ -21,5 +21,16 @@ ZOOM = Provider(
     client_authentication="client_secret_basic",
     console_url="https://marketplace.zoom.us/user/build",
     console_name="Zoom App Marketplace",
-    redirect_rule="Paste it under OAuth Redirect URL, and into the OAuth Allow List.",
+    rotates=True,
+    refresh_idle_life=90 * 86_400,
+    refuses_http_redirects=True,
+    guide=(
+        "Choose Develop, Build App, General App.",
+        "Under Basic Information paste {redirect_url} as OAuth Redirect URL and into the OAuth Allow List.",
+        "Under Scopes add what the link is to do; tokens have all that is ticked there.",
+        "Copy Client ID and Client Secret from App Credentials.",
+    ),
+    documentation_url="https://developers.zoom.us/docs/integrations/oauth/",
+    checked="2026-11-27",
+    unchecked="the endpoints and whether plain http is refused",
 )

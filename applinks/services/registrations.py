@@ -14,7 +14,7 @@ from applinks.providers import Catalogue, GrantType
 from applinks.services.links import Outgoing
 
 FIELDS = (
-    *("name", "provider", "grant_type", "tenant", "authorization_endpoint", "token_endpoint", "userinfo_endpoint"),
+    *("name", "provider", "grant_type", *rules.ENDPOINT_FIELDS),
     *("client_id", "client_secret", "scopes", *options.OPTIONS),
 )
 _PUBLIC = "A public client has none."
@@ -46,7 +46,7 @@ def read_registration(
     differences: dict[str, str] = {"grant_type": grant_type} if grant_type != "authorization_code" else {}
     endpoints, folded = rules.endpoint_fields(provider, grant_type), options.option_fields(provider, grant_type)
     for field in endpoints:
-        differences[field] = read(field, partial(rules.read_endpoint_field, guard, field))
+        differences[field] = read(field, partial(rules.read_endpoint_field, guard, provider, field))
     for field in folded:
         differences[field] = read(field, partial(options.read_option, guard, field))
     for field in (*rules.ENDPOINT_FIELDS, *options.OPTIONS):
@@ -66,6 +66,7 @@ def read_registration(
         raise InvalidFieldsError(wrong)
     profile = provider.profile(differences)
     try:
+        rules.check_places(guard, provider, profile)
         options.check(profile, differences.get("tenant", ""))
     except InvalidFieldError as error:
         raise InvalidFieldsError({error.field: str(error)}) from None

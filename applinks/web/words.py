@@ -8,7 +8,7 @@ from functools import cache
 
 from flask import Flask
 from jinja2.ext import Extension
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from applinks.models import Connection, State
 from applinks.providers.refusals import explain
@@ -55,7 +55,9 @@ STATES = {
 
 
 def install(app: Flask, asset_path: Callable[[str], str]) -> None:
-    app.jinja_env.filters.update(state_words=state_words, why=why, when=when, day=day, next_look=next_look)
+    app.jinja_env.filters.update(
+        state_words=state_words, why=why, when=when, day=day, guided=guided, next_look=next_look
+    )
     symbols = asset_path("mark.svg")
 
     @cache
@@ -82,6 +84,13 @@ def why(connection: Connection, provider: str) -> str:
     refused = connection.state in (State.RECONNECT_NEEDED, State.CHECK_SETTINGS, State.RETRYING)
     known = explain("refresh", code, words, provider) if refused and (connection.failures or 0) else None
     return f"{known.cause} {known.mend}" if known else state_words(connection.state).why
+
+
+def guided(step: str, redirect_uri: str, scopes: str) -> Markup:
+    """A step of a registration guide, with a link's own Redirect URL and scopes in it."""
+    chips = Markup(" ").join(Markup('<code class="chip">{}</code>').format(scope) for scope in scopes.split())
+    url = Markup("<code>{}</code>").format(redirect_uri)
+    return escape(step).replace("{redirect_url}", url).replace("{scopes}", chips or Markup("what the link is to do"))
 
 
 def when(at: int) -> Markup:

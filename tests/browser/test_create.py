@@ -256,3 +256,23 @@ def test_it_finds_a_provider_as_one_types(page: Page) -> None:
     expect(page.get_by_label("Token endpoint")).to_have_value("https://auth.atlassian.com/oauth/token")
     search.fill("")
     expect(page.get_by_role("radio", name="Dropbox")).to_be_visible()
+
+
+def test_it_asks_where_a_providers_host_is(page: Page) -> None:
+    open_form(page)
+    page.get_by_label("Search providers").fill("keyc")
+    page.get_by_role("radio", name="Keycloak").check()
+    page.get_by_label("Name", exact=True).fill("Staff")
+    page.get_by_label("Host").fill("https://id.corp.example")
+    expect(page.get_by_text("Write the host's name alone")).to_be_visible()
+    page.get_by_label("Host").fill("id.corp.example")
+    page.get_by_label("Realm").fill("Staff")
+    expect(page.get_by_label("Token endpoint")).to_have_value(
+        "https://id.corp.example/realms/Staff/protocol/openid-connect/token"
+    )
+    guide = page.locator(".guide")
+    expect(guide).to_contain_text("/oauth/callback/")
+    expect(guide).to_contain_text("offline_access")
+    fill_credentials(page)
+    save(page, "Staff")
+    expect(page.get_by_text("Staff", exact=True).last).to_be_visible()

@@ -46,7 +46,9 @@ WORDS = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]([\x20\x21\x23-\x5b\x5d-\x7e]*[\x21
 VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
 ADDRESSES = ("href", "src", "action", "formaction", "data", "poster", "srcset", "srcdoc", "background", "ping")
 MICROSOFT = "https://login.microsoftonline.com/"
-CONSOLES = tuple(provider.console_url for provider in CATALOGUE.values() if provider.console_url)
+CONSOLES = tuple(
+    url for provider in CATALOGUE.values() for url in (provider.console_url, provider.documentation_url) if url
+)
 KNOWN = ("/", "#", f"{AUTHORIZE}?", f"{REPORTS}?", MICROSOFT, *CONSOLES)
 # An error tells what was typed wrong: which fields those are depends on the payload, so they are left out.
 OF_ERRORS = {

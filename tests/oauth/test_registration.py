@@ -7,13 +7,14 @@ import pytest
 from applinks.errors import InvalidFieldError
 from applinks.oauth import registration as rules
 from applinks.oauth.guard import Guard
-from applinks.providers import is_tenant
+from applinks.providers import CATALOGUE
+from applinks.providers.places import fits
 
 GUID = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 
 
 def read_tenant(text: str) -> str:
-    return rules.read_endpoint_field(Guard(loopback=False), "tenant", text)
+    return rules.read_endpoint_field(Guard(loopback=False), CATALOGUE["microsoft"], "tenant", text)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_it_accepts_nothing_else_as_a_tenant(text: str) -> None:
     if not text.endswith("\n"):
         with pytest.raises(InvalidFieldError):
             read_tenant(text)
-    assert not is_tenant(text)
+    assert not fits("tenant", text)
 
 
 @pytest.mark.parametrize(

@@ -359,7 +359,7 @@ class TestPresetsDanced:
             key: replace(
                 drawer,
                 authorization_endpoint=f"{provider.base_url}/{{tenant}}/authorize"
-                if drawer.needs_tenant
+                if drawer.places
                 else f"{provider.base_url}/a",
                 token_endpoint=f"{provider.base_url}/token",
                 userinfo_endpoint=f"{provider.base_url}/userinfo",
