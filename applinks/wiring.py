@@ -11,6 +11,7 @@ from applinks.services.authorization import Authorization
 from applinks.services.connections import Connections
 from applinks.services.counts import Counts
 from applinks.services.dance import Dance
+from applinks.services.discovery import Discovery
 from applinks.services.events import Events
 from applinks.services.health import Health
 from applinks.services.inspection import Inspection
@@ -40,6 +41,7 @@ class Services:
     links: Links
     connections: Connections
     dance: Dance
+    discovery: Discovery
     renewal: Renewal
     refresher: Refresher
     tokens: Tokens
@@ -72,6 +74,7 @@ def build(
         links=links,
         connections=Connections(link_client, events),
         dance=Dance(links, vault, events, client, link_client, clock),
+        discovery=Discovery(client),
         renewal=renewal,
         refresher=Refresher(links, renewal, leases, owner, clock, pace),
         tokens=Tokens(vault, api_keys, counts, renewal, leases, clock, pace),

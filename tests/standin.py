@@ -29,10 +29,14 @@ class Asked:
 
 @dataclass
 class StandIn:
-    """By default a good provider that rotates refresh tokens: `answers` come first, one a token request."""
+    """By default a good provider that rotates refresh tokens: `answers` come first, one a token request.
+
+    `documents` are what stands at other paths, or in place of what usually does.
+    """
 
     life: int | None = 3600
     answers: deque[Answer] = field(default_factory=deque)
+    documents: dict[str, Answer] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     userinfo: dict[str, object] = field(default_factory=lambda: {"sub": "1", "email": "ada@example.com"})
     refresh_token: str = ""
@@ -63,6 +67,17 @@ class StandIn:
         self.authorization_query = query = parse_qs(authorization_url.partition("?")[2])
         return {"code": f"CANARY-code-{next(self._numbers)}", "state": query["state"][0]} | instead
 
+    def publish(self, path: str = "", issuer: str | None = None, **metadata: object) -> str:
+        """Publish metadata as RFC 8414 has it; returns the issuer."""
+        asked = f"{self.base_url}{path}"
+        document = {
+            "issuer": asked if issuer is None else issuer,
+            "authorization_endpoint": f"{self.base_url}/authorize",
+            "token_endpoint": f"{self.base_url}/token",
+        } | metadata
+        self.documents[f"/.well-known/oauth-authorization-server{path.rstrip('/')}"] = json_answer(document)
+        return asked
+
     def grant(self) -> dict[str, object]:
         number = next(self._numbers)
         self.refresh_token = f"CANARY-refresh-{number}"
@@ -91,6 +106,8 @@ class StandIn:
                 database.close()  # what a test's answer looked up in this thread
 
     def _respond(self, request: Request) -> Response:
+        if request.path in self.documents:
+            return self.documents[request.path](request)
         if request.path == "/userinfo":
             return json_answer(self.userinfo)(request)
         if self.answers:

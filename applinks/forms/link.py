@@ -76,8 +76,8 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
         "Client authentication on refresh", choices={"": "The same"} | _METHODS, validate_choice=False
     )
     issuer = StringField(
-        "Issuer (optional)",
-        description="As the provider's metadata has it, to the letter. An answer of another one is refused.",
+        "Issuer URL (optional)",
+        description="The address that the provider's metadata is found by. An answer of another issuer is refused.",
     )
     iss_required = SelectField("Require iss in every answer", choices=_YES_NO, validate_choice=False)
     revocation_endpoint = StringField(
@@ -240,6 +240,12 @@ def read(form: OutgoingForm, shown: Steps, *, secret_needed: bool) -> rules.Clie
         client_secret=values.get("client_secret"),
         scopes=values["scopes"] or "",
     )
+
+
+def fill(form: OutgoingForm, fields: Mapping[str, str]) -> None:
+    """Put what was found into its fields."""
+    for name, text in fields.items():
+        form[name].data = text
 
 
 def tell(form: FlaskForm, error: InvalidFieldError) -> None:

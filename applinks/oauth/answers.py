@@ -21,6 +21,7 @@ LONGEST_WAIT = 3_600
 SCOPES_LENGTH = 4_096
 # Far more than any answer needs, and little enough for a walk through it to end soon.
 MOST_MEMBERS = 100
+MOST_SCOPES = 100
 DEEPEST = 20
 
 _ACCOUNT_MEMBERS = (
@@ -100,13 +101,22 @@ class Revoked:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What an authorization server says of itself (RFC 8414 §2). `revocation_endpoint` is empty where it names none."""
+    """What an authorization server says of itself (RFC 8414 §2, RFC 9207 §3, OpenID Connect Discovery 1.0 §3).
+
+    An endpoint that it doesn't name is empty. `code_challenge_methods` is None where it says nothing of PKCE; `scopes` may
+    be some of those that there are.
+    """
 
     issuer: str
     authorization_endpoint: str
     token_endpoint: str
     revocation_endpoint: str
     client_authentications: tuple[str, ...]
+    userinfo_endpoint: str = ""
+    introspection_endpoint: str = ""
+    scopes: tuple[str, ...] = ()
+    code_challenge_methods: tuple[str, ...] | None = None
+    promises_iss: bool = False
 
 
 def read_token_answer(
@@ -161,20 +171,30 @@ def read_metadata(response: requests.Response, issuer: str) -> Metadata | Away |
     if members is None:
         return Nonsense("There is no metadata in the form of a JSON object.")
     if members.get("issuer") != issuer:
-        return Nonsense("The metadata names another issuer than the one that was asked.")
+        named = safe_text(members.get("issuer"), 200)
+        return Nonsense(
+            f"The metadata names another issuer than the one that was asked: {named or 'none'}. "
+            "Both must be the same to the letter, with or without a slash at the end."
+        )
     authorization_endpoint, token_endpoint = members.get("authorization_endpoint"), members.get("token_endpoint")
     revocation_endpoint = members.get("revocation_endpoint", "")
     if not _is_text(authorization_endpoint) or not _is_text(token_endpoint) or not isinstance(revocation_endpoint, str):
         return Nonsense("The metadata doesn't name its endpoints.")
-    methods = members.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])  # RFC 8414 §2
-    if not isinstance(methods, list) or not all(isinstance(method, str) for method in methods):
+    methods = _texts(members.get("token_endpoint_auth_methods_supported", ["client_secret_basic"]))  # RFC 8414 §2
+    if methods is None:
         return Nonsense("The metadata's client authentication methods aren't a list of words.")
+    scopes = [scope for scope in _texts(members.get("scopes_supported")) or () if _SCOPE_TOKEN.fullmatch(scope)]
     return Metadata(
         issuer=issuer,
         authorization_endpoint=authorization_endpoint,
         token_endpoint=token_endpoint,
         revocation_endpoint=revocation_endpoint,
-        client_authentications=tuple(methods),
+        client_authentications=methods,
+        userinfo_endpoint=_text(members.get("userinfo_endpoint")),
+        introspection_endpoint=_text(members.get("introspection_endpoint")),
+        scopes=tuple(scopes[:MOST_SCOPES]),
+        code_challenge_methods=_texts(members.get("code_challenge_methods_supported")),
+        promises_iss=members.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
@@ -257,6 +277,16 @@ def _scope(value: object, separator: str) -> str | None:
         return ""
     scope = " ".join(part for part in parts if isinstance(part, str) and _SCOPE_TOKEN.fullmatch(part))
     return scope if len(scope) <= SCOPES_LENGTH else ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    """A list of words, None for anything else."""
+    is_list = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return tuple(value) if is_list and isinstance(value, list) else None
 
 
 def _is_text(value: object) -> TypeGuard[str]:

@@ -234,6 +234,9 @@ class OAuthClient:
                 authorization_endpoint=self._guard.endpoint(found.authorization_endpoint),
                 token_endpoint=self._guard.endpoint(found.token_endpoint),
                 revocation_endpoint=found.revocation_endpoint and self._guard.endpoint(found.revocation_endpoint),
+                userinfo_endpoint=found.userinfo_endpoint and self._guard.endpoint(found.userinfo_endpoint),
+                introspection_endpoint=found.introspection_endpoint
+                and self._guard.endpoint(found.introspection_endpoint),
             )
         except AddressRefusedError as refused:
             return Nonsense(f"The metadata names an endpoint that can't be called. {refused}")

@@ -5,10 +5,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from applinks.crypto import new_id
-from applinks.errors import ConflictError, InvalidFieldError
-from applinks.forms.link import OutgoingForm, Steps, draft_fields, read, steps, tell
+from applinks.errors import BusyError, ConflictError, InvalidFieldError
+from applinks.forms.link import OutgoingForm, Steps, draft_fields, fill, read, steps, tell
 from applinks.models import INCOMING, ApplicationLink
 from applinks.oauth.registration import NAME_LENGTH, ClientRegistration
+from applinks.services.discovery import Found
 from applinks.services.links import Outgoing, connections_of, is_link_id
 from applinks.services.registrations import values_of
 from applinks.web.address import asked_host
@@ -18,6 +19,7 @@ from applinks.web.connections import tell_provider
 from applinks.web.current import actor, by_htmx, services, signed_in
 from applinks.web.dance import connect_without_account
 from applinks.web.gate import only_helps
+from applinks.web.waiting import a_place_to_wait
 
 blueprint = Blueprint("links", __name__)
 
@@ -90,6 +92,14 @@ def new_outgoing_fields(link_id: str) -> ResponseReturnValue:
     return _fields(link_id, None)
 
 
+@blueprint.post("/links/new/outgoing/<link_id>/discovery")
+@only_helps
+def new_outgoing_discovery(link_id: str) -> ResponseReturnValue:
+    """The form, filled in with what a custom provider's issuer says of itself."""
+    _stored(link_id)
+    return _discovered(link_id, None)
+
+
 @blueprint.get("/links/<slug>")
 def show(slug: str) -> ResponseReturnValue:
     links = services().links
@@ -140,6 +150,13 @@ def edit_submitted(slug: str) -> ResponseReturnValue:
 def edit_fields(slug: str) -> ResponseReturnValue:
     outgoing = services().links.outgoing(slug)
     return _fields(outgoing.link.id, outgoing)
+
+
+@blueprint.post("/links/<slug>/edit/discovery")
+@only_helps
+def edit_discovery(slug: str) -> ResponseReturnValue:
+    outgoing = services().links.outgoing(slug)
+    return _discovered(outgoing.link.id, outgoing)
 
 
 @blueprint.get("/links/<slug>/delete")
@@ -198,11 +215,34 @@ def _fields(link_id: str, outgoing: Outgoing | None) -> ResponseReturnValue:
     return _render("links/_fields.html", form, shown, link_id, outgoing, same_provider=same_provider, partial=True)
 
 
+def _discovered(link_id: str, outgoing: Outgoing | None) -> ResponseReturnValue:
+    form, found = OutgoingForm(), None
+    wrong = ""
+    try:
+        with a_place_to_wait():
+            found = services().discovery.find(form.issuer.data or "")
+        fill(form, found.fields)
+    except (InvalidFieldError, BusyError) as error:
+        wrong = str(error)
+    shown = steps(form, services().catalogue, services().guard, quiet=True)
+    if wrong:
+        form.issuer.errors = [wrong]
+    if not by_htmx():
+        return _form_page(form, shown, link_id=link_id, outgoing=outgoing, found=found, status=422 if wrong else 200)
+    return _render("links/_fields.html", form, shown, link_id, outgoing, found=found, partial=True)
+
+
 def _form_page(
-    form: OutgoingForm, shown: Steps, *, link_id: str, outgoing: Outgoing | None = None, status: int = 200
+    form: OutgoingForm,
+    shown: Steps,
+    *,
+    link_id: str,
+    outgoing: Outgoing | None = None,
+    found: Found | None = None,
+    status: int = 200,
 ) -> ResponseReturnValue:
     template = "links/_form.html" if by_htmx() else "links/form.html"
-    return make_response(_render(template, form, shown, link_id, outgoing), status)
+    return make_response(_render(template, form, shown, link_id, outgoing, found=found), status)
 
 
 def _render(
@@ -212,6 +252,7 @@ def _render(
     link_id: str,
     outgoing: Outgoing | None,
     *,
+    found: Found | None = None,
     same_provider: bool = False,
     partial: bool = False,
 ) -> str:
@@ -229,6 +270,7 @@ def _render(
         form=form,
         shown=shown,
         outgoing=outgoing,
+        found=found,
         path=path,
         providers=services().catalogue.values(),
         redirect_uri=services().links.redirect_uri(link_id),

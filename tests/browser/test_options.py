@@ -16,9 +16,9 @@ def fill(page: Page, name: str) -> None:
 def test_it_stays_folded_until_it_is_wanted(page: Page) -> None:
     open_form(page)
     fill_custom(page, "Folded")
-    expect(page.get_by_label("Issuer")).to_be_hidden()
+    expect(page.get_by_label("Scope separator")).to_be_hidden()
     page.locator(ADVANCED).click()
-    expect(page.get_by_label("Issuer")).to_be_visible()
+    expect(page.get_by_label("Scope separator")).to_be_visible()
 
 
 def test_it_keeps_what_was_typed_when_the_form_reveals_more(page: Page) -> None:

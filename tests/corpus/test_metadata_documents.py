@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -23,7 +23,6 @@ class Publisher(StandIn):
     """Publishes documents: `document` at every path, or those of `documents` alone."""
 
     document: Answer = NOT_FOUND
-    documents: dict[str, Answer] = field(default_factory=dict)
 
     def _respond(self, request: Request) -> Response:
         return self.documents.get(request.path, self.document)(request)

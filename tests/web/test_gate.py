@@ -18,6 +18,8 @@ PRIVATE = {"links.home", "links.index", "links.choose_direction", "links.new_out
 PRIVATE |= {
     "links.new_outgoing_submitted",
     "links.new_outgoing_fields",
+    "links.new_outgoing_discovery",
+    "links.edit_discovery",
     "links.show",
     "links.edit",
     "links.edit_submitted",
