@@ -24,6 +24,7 @@ from applinks.web import (
     assets,
     audit,
     authorization,
+    checks,
     connections,
     dance,
     gate,
@@ -82,7 +83,19 @@ def create_app(
     app.extensions["applinks"] = build(settings, storage, catalogue, clock, guard, pace)
 
     app.url_map.converters["slug"] = _Slug
-    for page in (links, connections, dance, authorization, sign_in, api_keys, audit, settings_pages, health, api):
+    for page in (
+        links,
+        connections,
+        dance,
+        authorization,
+        sign_in,
+        api_keys,
+        audit,
+        checks,
+        settings_pages,
+        health,
+        api,
+    ):
         app.register_blueprint(page.blueprint)
     address.install(app, settings)
     lane.install(app, app.extensions["applinks"])

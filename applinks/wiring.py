@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from applinks.oauth.client import OAuthClient
 from applinks.oauth.guard import Guard
+from applinks.oauth.probe import PROBE_SECONDS, Probe
 from applinks.providers import Catalogue
 from applinks.services.api_keys import ApiKeys
 from applinks.services.authorization import Authorization
+from applinks.services.checks import Checks
 from applinks.services.connections import Connections
 from applinks.services.counts import Counts
 from applinks.services.dance import Dance
@@ -39,6 +41,7 @@ class Services:
     counts: Counts
     api_keys: ApiKeys
     links: Links
+    checks: Checks
     connections: Connections
     dance: Dance
     discovery: Discovery
@@ -63,6 +66,8 @@ def build(
     owner = Owner(settings.data_dir / "running")
     leases = Leases(owner, clock, pace)
     renewal = Renewal(links, vault, events, link_client, leases, clock, pace)
+    quick = OAuthClient(guard, PROBE_SECONDS)
+    quick_link_client = LinkClient(vault, quick)
     return Services(
         settings=settings,
         clock=clock,
@@ -72,6 +77,9 @@ def build(
         counts=counts,
         api_keys=api_keys,
         links=links,
+        checks=Checks(
+            settings, storage.event_key, links, events, Probe(guard), quick, quick_link_client, renewal, clock
+        ),
         connections=Connections(link_client, events),
         dance=Dance(links, vault, events, client, link_client, clock),
         discovery=Discovery(client),

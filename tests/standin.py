@@ -1,6 +1,7 @@
 """A provider on loopback that answers as a test tells it to, and remembers what it was asked."""
 
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from urllib.parse import parse_qs, urlencode
 
+from werkzeug.http import http_date
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
@@ -31,21 +33,27 @@ class Asked:
 class StandIn:
     """By default a good provider that rotates refresh tokens: `answers` come first, one a token request.
 
-    `documents` are what stands at other paths, or in place of what usually does.
+    `documents` are what stands at other paths, or in place of what usually does. `clock` is what it goes by, where that
+    isn't the machine's.
     """
 
     life: int | None = 3600
     answers: deque[Answer] = field(default_factory=deque)
     documents: dict[str, Answer] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    clock: Callable[[], float] | None = None
     userinfo: dict[str, object] = field(default_factory=lambda: {"sub": "1", "email": "ada@example.com"})
     refresh_token: str = ""
     authorization_query: dict[str, list[str]] = field(default_factory=dict)
     _numbers: count = field(default_factory=lambda: count(1))
 
-    def start(self) -> None:
-        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=QuietHandler)
-        self.base_url = f"http://127.0.0.1:{self._server.server_port}"
+    def start(self, tls: ssl.SSLContext | None = None) -> None:
+        options = {"threaded": True, "request_handler": QuietHandler, "ssl_context": tls}
+        self._server = make_server("127.0.0.1", 0, self, **options)  # type: ignore[arg-type]
+        where = (
+            f"https://localhost:{self._server.server_port}" if tls else f"http://127.0.0.1:{self._server.server_port}"
+        )
+        self.base_url = where
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
@@ -138,5 +146,10 @@ def callback_path(link_id: str, parameters: dict[str, str]) -> str:
 
 
 class QuietHandler(WSGIRequestHandler):
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The time that its application goes by."""
+        clock = getattr(self.server.app, "clock", None)
+        return http_date(clock() if clock else timestamp)
+
     def log(self, type: str, message: str, *args: object) -> None:
         """A request line may hold a code."""

@@ -1,4 +1,4 @@
-"""`links`: list, show, add, edit, delete, connect."""
+"""`links`: list, show, add, edit, delete, connect, check."""
 
 import argparse
 import json
@@ -11,9 +11,10 @@ from applinks.cli.remote import Remotely
 from applinks.crypto import new_id
 from applinks.errors import AppError, InvalidFieldsError
 from applinks.models import Connection
+from applinks.services.findings import Result, worst
 from applinks.services.links import connections_of
 from applinks.services.registrations import changed, read_registration
-from applinks.services.written import link_written, row_written
+from applinks.services.written import check_written, link_written, row_written
 from applinks.settings import Remote
 from applinks.wiring import Services
 
@@ -21,7 +22,7 @@ _FLAGS = ("name", "provider", "client-id", "scopes")
 
 
 def add_to(commands: Any) -> None:
-    links = commands.add_parser("links", help="list, show, add, edit, delete, connect")
+    links = commands.add_parser("links", help="list, show, add, edit, delete, connect, check")
     parts = links.add_subparsers(dest="part", metavar="PART", required=True)
     listing = parts.add_parser("list", help="every link with its state")
     listing.add_argument("--search", metavar="TEXT", default="", help="how words of the name begin")
@@ -40,6 +41,8 @@ def add_to(commands: Any) -> None:
         parser.add_argument("--secret-file", metavar="FILE", help="holds the client secret; - for standard input")
     deleting = _about_one(parts, "delete", "delete a link with its connections", _delete)
     deleting.add_argument("--yes", action="store_true", help="don't only say what would be deleted")
+    checking = _about_one(parts, "check", "say what is wrong with a link; exit status 1 where a step fails", _check)
+    checking.add_argument("--json", action="store_true")
     _about_one(parts, "connect", "print the address where an account is connected", _connect)
 
 
@@ -136,6 +139,18 @@ def _delete(services: Services, asked: argparse.Namespace) -> int:
     if words:
         complain(words)
     return 0
+
+
+def _check(services: Services, asked: argparse.Namespace) -> int:
+    findings = services.checks.everything(services.links.outgoing(asked.link), actor())
+    if asked.json:
+        as_json(check_written(findings))
+    for finding in [] if asked.json else findings:
+        label = f" ({finding.label})" if finding.label else ""
+        say(f"{finding.result:7}  {finding.title}{label}: {finding.cause}")
+        if finding.mend:
+            say(f"         {finding.mend}")
+    return 1 if worst(findings) is Result.FAILED else 0
 
 
 def _connect(services: Services, asked: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ class Connection(Table):
     id = TextField(primary_key=True)
     link = ForeignKeyField(ApplicationLink, on_delete="CASCADE", backref="connections")
     label = TextField()
-    state = TextField(default=State.DISCONNECTED)
+    state = TextField(default=State.DISCONNECTED, index=True)
     words = TextField(default="")
     account = TextField(default="")
     scopes_asked = TextField(default="")
@@ -79,7 +79,8 @@ def emptied(words: str) -> dict[object, object]:
 class AuthorizationFlow(Table):
     """One pending dance, found by the digest of its state and spent once.
 
-    `pins` is a digest of what it was begun with: everybody whom its code and its tokens will be shown to.
+    `pins` is a digest of what it was begun with: everybody whom its code and its tokens will be shown to. `held_grant_enc`
+    is what it brought, while another account than before has to be confirmed, and `held_account` that account.
     """
 
     link_id: str
@@ -97,3 +98,5 @@ class AuthorizationFlow(Table):
     created_at = BigIntegerField()
     expires_at = BigIntegerField()
     spent_at = BigIntegerField(null=True)
+    held_grant_enc = TextField(default="")
+    held_account = TextField(default="")

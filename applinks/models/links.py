@@ -41,6 +41,7 @@ class OutgoingLink(Table):
     """We are the client. `differences` is JSON: what this link adds to its provider's drawer.
 
     `found_authentication` is the client authentication that was found to work, empty where that isn't known.
+    `client_secret_ends_at` is as the administrator noted it, `certificate_ends_at` as it was last seen.
     """
 
     link_id: str
@@ -52,6 +53,8 @@ class OutgoingLink(Table):
     client_secret_set_at = BigIntegerField()
     scopes = TextField()
     found_authentication = TextField(default="")
+    client_secret_ends_at = BigIntegerField(null=True)
+    certificate_ends_at = BigIntegerField(null=True)
 
 
 class IncomingLink(Table):

@@ -83,12 +83,13 @@ class Nonsense:
     """An answer that can't be understood; `words` say in which way, never quoting it.
 
     `unauthenticated` is true where the status alone says that the client wasn't recognised, `redirect` where it leads
-    elsewhere.
+    elsewhere, `other_issuer` where metadata is somebody else's.
     """
 
     words: str
     unauthenticated: bool = field(default=False, compare=False)
     redirect: bool = field(default=False, compare=False)
+    other_issuer: bool = field(default=False, compare=False)
 
 
 TokenAnswer = Granted | Refused | Away | Nonsense
@@ -174,7 +175,8 @@ def read_metadata(response: requests.Response, issuer: str) -> Metadata | Away |
         named = safe_text(members.get("issuer"), 200)
         return Nonsense(
             f"The metadata names another issuer than the one that was asked: {named or 'none'}. "
-            "Both must be the same to the letter, with or without a slash at the end."
+            "Both must be the same to the letter, with or without a slash at the end.",
+            other_issuer=True,
         )
     authorization_endpoint, token_endpoint = members.get("authorization_endpoint"), members.get("token_endpoint")
     revocation_endpoint = members.get("revocation_endpoint", "")

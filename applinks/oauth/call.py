@@ -94,7 +94,8 @@ class Proxy:
 
 class Call(HTTPAdapter):
     """One call. What became of it: `sent` once the other side may have got something; `refused_answer` and `distrusted`
-    hold the reason where its answer or its certificate wasn't accepted, `unknown_issuer` when it is that of the latter."""
+    hold the reason where its answer or its certificate wasn't accepted, `unknown_issuer` when it is that of the latter.
+    `certificate_ends` is when the certificate that was accepted does, in seconds since 1970."""
 
     def __init__(
         self, addresses: list[Address], deadline: Deadline, trust: ssl.SSLContext, proxy: Proxy | None = None
@@ -105,6 +106,7 @@ class Call(HTTPAdapter):
         self.refused_answer = ""
         self.distrusted = ""
         self.unknown_issuer = False
+        self.certificate_ends: int | None = None
         self._addresses = addresses[:ADDRESSES_TRIED]
         self.trust = trust
         self._proxy = proxy
@@ -219,6 +221,8 @@ class _TlsConnection(_PlainConnection, HTTPSConnection):
         sock = self._new_conn()
         try:
             self.sock = _Tls(sock, self._call, self.host)
+            certificate = self.sock.sslobj.getpeercert() or {}
+            self._call.certificate_ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
         except BaseException as error:
             sock.close()
             if isinstance(error, ssl.SSLError):

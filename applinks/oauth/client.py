@@ -88,10 +88,12 @@ def prepare_libraries(*, loopback: bool) -> None:
 
 
 class OAuthClient:
-    """Makes authorization URLs, and asks a provider's endpoints through the guard."""
+    """Makes authorization URLs, and asks a provider's endpoints through the guard, each time in fewer `seconds` where
+    given."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, seconds: float | None = None) -> None:
         self._guard = guard
+        self._seconds = seconds
 
     def authorization_url(
         self,
@@ -213,9 +215,10 @@ class OAuthClient:
         path = parts.path.rstrip("/")
         origin = f"{parts.scheme}://{parts.netloc}"
         found = self._metadata_at(f"{origin}/.well-known/oauth-authorization-server{path}", issuer)
-        if isinstance(found, Nonsense):
-            found = self._metadata_at(f"{origin}{path}/.well-known/openid-configuration", issuer)
-        return found
+        if not isinstance(found, Nonsense):
+            return found
+        other = self._metadata_at(f"{origin}{path}/.well-known/openid-configuration", issuer)
+        return found if found.other_issuer and isinstance(other, Nonsense) else other
 
     def _metadata_at(self, url: str, issuer: str) -> Metadata | Away | Nonsense | AddressRefused:
         def ask() -> Metadata | Away | Nonsense:
@@ -309,7 +312,7 @@ class OAuthClient:
             answer = accepted[0]
             return answer if answer.life else replace(answer, life=profile.default_life)
 
-        self._guard.protect(session)
+        self._guard.protect(session, self._seconds)
         session.register_compliance_hook(hook, read)
         return _answered(asked)
 

@@ -10,7 +10,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -37,16 +37,31 @@ CALLS_OF_ALL = 16
 Resolve = Callable[[str], Iterable[str]]
 
 
+@dataclass(frozen=True)
+class Heard:
+    """An answer with what is known of who gave it.
+
+    `certificate_ends` is in seconds since 1970, None without TLS; `location` is where a redirect leads, which is for
+    reading alone.
+    """
+
+    response: requests.Response
+    certificate_ends: int | None
+    location: str
+
+
 class AddressRefusedError(requests.RequestException):
     """The guard won't call this address. `str()` is a sentence for the administrator."""
 
 
 class CallFailedError(requests.RequestException):
-    """There is no answer. `ambiguous` is true when the request may have arrived all the same."""
+    """There is no answer. `ambiguous` is true when the request may have arrived all the same, `distrusted` when it is the
+    certificate that wasn't accepted."""
 
-    def __init__(self, words: str, *, ambiguous: bool = False) -> None:
+    def __init__(self, words: str, *, ambiguous: bool = False, distrusted: bool = False) -> None:
         super().__init__(words)
         self.ambiguous = ambiguous
+        self.distrusted = distrusted
 
 
 class AnswerRefusedError(requests.RequestException):
@@ -107,8 +122,8 @@ class Guard:
             self._check(host, address)
         return url
 
-    def addresses(self, host: str, seconds: float = RESOLVE_SECONDS) -> list[Address]:
-        """Every address of a host, each of which may be called.
+    def addresses(self, host: str, seconds: float = RESOLVE_SECONDS, *, own: bool = False) -> list[Address]:
+        """Every address of a host, each of which may be called; that of Applinks itself may be a private one.
 
         Raises AddressRefusedError, or CallFailedError when the name isn't resolved within `seconds`.
         """
@@ -122,7 +137,7 @@ class Guard:
         if not found:
             raise CallFailedError(f"The name service knows no address of {host}.")
         for address in found:
-            self._check(host, address)
+            self._check(host, address, own=own)
         return [plain(address) for address in found]
 
     def _look_up(self, host: str, seconds: float) -> list[str]:
@@ -147,13 +162,15 @@ class Guard:
             raise CallFailedError(f"{host} can't be resolved to an address.")
         return found
 
-    def _check(self, host: str, address: Address) -> None:
+    def _check(self, host: str, address: Address, *, own: bool = False) -> None:
         says = f"{host} is" if literal(host) else f"{host} resolves to {address},"
         kind = kind_of(address)
         if kind is Kind.NEVER:
             raise AddressRefusedError(
                 f"{says} an address that Applinks never calls (reserved, link-local, metadata or multicast)."
             )
+        if own:
+            return
         if kind is Kind.LOOPBACK and not self._loopback:
             raise AddressRefusedError(f"{says} a loopback address, and Applinks' own base URL isn't one.")
         called = plain(address)
@@ -176,10 +193,21 @@ class Guard:
 
     def call(self, request: requests.PreparedRequest, seconds: float) -> requests.Response:
         """Make one call in so many seconds. Raises AddressRefusedError, CallFailedError or AnswerRefusedError."""
+        return self._hear(request, seconds, self.endpoint(request.url or "")).response
+
+    def hear(self, request: requests.PreparedRequest, seconds: float) -> Heard:
+        """The same of a URL whose endpoint was read before, with what a check wants to know besides."""
+        return self._hear(request, seconds, request.url or "")
+
+    def hear_own(self, request: requests.PreparedRequest, seconds: float) -> Heard:
+        """Call Applinks' own base URL, which its operator has set, wherever it leads. Only a check may, and only there."""
+        return self._hear(request, seconds, request.url or "", own=True)
+
+    def _hear(self, request: requests.PreparedRequest, seconds: float, url: str, *, own: bool = False) -> Heard:
         deadline = Deadline(seconds)
-        parts = urlsplit(self.endpoint(request.url or ""))
+        parts = urlsplit(url)
         host = parts.hostname or ""
-        addresses = self.addresses(host, min(RESOLVE_SECONDS, deadline.left()))
+        addresses = self.addresses(host, min(RESOLVE_SECONDS, deadline.left()), own=own)
         if parts.scheme == "http" and not all(address.is_loopback for address in addresses):
             raise AddressRefusedError(f"Plain http is accepted only for loopback addresses, and {host} isn't one.")
         call = Call(addresses, deadline, self._trust, self._resolved_proxy(deadline))
@@ -188,9 +216,8 @@ class Guard:
                 response = call.answer(request)
             except OSError as error:
                 raise _failure(host, call, error) from None
-        if 300 <= response.status_code < 400:
-            response.headers.pop("Location", None)  # nobody can follow what isn't there
-        return response
+        location = response.headers.pop("Location", "") if 300 <= response.status_code < 400 else ""
+        return Heard(response, call.certificate_ends, location)  # nobody can follow what isn't there
 
     def _resolved_proxy(self, deadline: Deadline) -> Proxy | None:
         """The operator's proxy at its address: it may be anywhere, but mustn't take longer to find than anybody else."""
@@ -257,7 +284,8 @@ def _failure(host: str, call: Call, error: Exception) -> requests.RequestExcepti
         own = (
             " If that is an authority of your own, start Applinks with APPLINKS_CA_FILE." if call.unknown_issuer else ""
         )
-        return CallFailedError(f"No trustworthy TLS connection to {host} could be made: {call.distrusted}.{own}")
+        words = f"No trustworthy TLS connection to {host} could be made: {call.distrusted}.{own}"
+        return CallFailedError(words, distrusted=True)
     if call.sent:
         return CallFailedError(f"The connection to {host} was lost before its answer was complete.", ambiguous=True)
     return CallFailedError(f"{host} can't be reached.")

@@ -30,7 +30,6 @@ ATLASSIAN = Provider(
     rotates=True,
     refresh_idle_life=90 * 86_400,
     one_redirect=True,
-    refuses_http_redirects=True,
     guide=(
         "Choose Create, OAuth 2.0 integration, and give it a name.",
         "Under Permissions add the products and, of each, what {scopes} stands for.",
@@ -40,5 +39,5 @@ ATLASSIAN = Provider(
     ),
     documentation_url="https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/",
     checked="2026-11-27",
-    unchecked="the endpoints and parameters, and whether plain http is refused",
+    unchecked="the endpoints and parameters,",
 )

@@ -25,7 +25,6 @@ DROPBOX = Provider(
     console_url="https://www.dropbox.com/developers/apps",
     console_name="Dropbox App Console",
     rotates=False,
-    refuses_http_redirects=True,
     guide=(
         "Choose Create app, Scoped access, and which folders it may use.",
         "Under Settings, OAuth 2, Redirect URIs, paste {redirect_url} and choose Add.",
@@ -34,5 +33,5 @@ DROPBOX = Provider(
     ),
     documentation_url="https://developers.dropbox.com/oauth-guide",
     checked="2026-11-27",
-    unchecked="the userinfo endpoint and whether plain http is refused",
+    unchecked="the userinfo endpoint",
 )

@@ -29,7 +29,6 @@ GOOGLE = Provider(
     console_url="https://console.cloud.google.com/apis/credentials",
     console_name="Google Cloud console, Credentials",
     refuses_private_redirects=True,
-    refuses_http_redirects=True,
     client_id_form=r"[0-9]+-[0-9a-z]+\.apps\.googleusercontent\.com",
     rotates=False,
     refresh_idle_life=182 * 86_400,

@@ -24,7 +24,6 @@ HUBSPOT = Provider(
     client_authentication="client_secret_post",
     client_id_form="[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     rotates=False,
-    refuses_http_redirects=True,
     console_url="https://app.hubspot.com/developer-overview",
     console_name="HubSpot, Development",
     guide=(

@@ -56,7 +56,6 @@ MICROSOFT = Provider(
         "Under Certificates & secrets choose New client secret. Copy its Value (not its Secret ID) and note when it ends.",
         "Under API permissions add {scopes}.",
     ),
-    refuses_http_redirects=True,
     documentation_url="https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow",
     checked="2026-11-27",
     unchecked="the userinfo endpoint and the hosts of the US and China clouds",

@@ -19,7 +19,6 @@ NOTION = Provider(
     json_body=True,
     client_id_form="[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}",
     rotates=True,
-    refuses_http_redirects=True,
     console_url="https://www.notion.so/developers/connections",
     console_name="Notion, Connections",
     guide=(
@@ -30,5 +29,5 @@ NOTION = Provider(
     ),
     documentation_url="https://developers.notion.com/guides/get-started/authorization",
     checked="2026-11-27",
-    unchecked="how long tokens live, the form of client IDs and whether plain http is refused",
+    unchecked="how long tokens live, the form of client IDs",
 )

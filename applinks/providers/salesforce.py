@@ -27,7 +27,6 @@ SALESFORCE = Provider(
     client_authentication="client_secret_post",
     default_life=3600,
     refresh_scope="refresh_token",
-    refuses_http_redirects=True,
     console_url="https://login.salesforce.com/",
     console_name="Salesforce, Setup",
     guide=(

@@ -25,7 +25,6 @@ SPOTIFY = Provider(
     rotates=False,
     consent_life=182 * 86_400,
     client_id_form="[0-9a-f]{32}",
-    refuses_http_redirects=True,
     guide=(
         "Choose Create app and give it a name.",
         "Paste {redirect_url} under Redirect URIs and choose Add. It must be https, or http at 127.0.0.1.",

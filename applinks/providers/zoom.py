@@ -23,7 +23,6 @@ ZOOM = Provider(
     console_name="Zoom App Marketplace",
     rotates=True,
     refresh_idle_life=90 * 86_400,
-    refuses_http_redirects=True,
     guide=(
         "Choose Develop, Build App, General App.",
         "Under Basic Information paste {redirect_url} as OAuth Redirect URL and into the OAuth Allow List.",
@@ -32,5 +31,5 @@ ZOOM = Provider(
     ),
     documentation_url="https://developers.zoom.us/docs/integrations/oauth/",
     checked="2026-11-27",
-    unchecked="the endpoints and whether plain http is refused",
+    unchecked="the endpoints",
 )

@@ -1,15 +1,17 @@
 """The OAuth client of a stored link: opens its secret, asks, and remembers which client authentication works."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
 from peewee import DatabaseError, InterfaceError
 
+from applinks.crypto import new_token
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, database
 from applinks.oauth.answers import Granted, Nonsense, Refused
 from applinks.oauth.client import Answer, ClientCredentials, OAuthClient, RevocationAnswer
-from applinks.providers import ProviderProfile
+from applinks.providers import ClientAuthentication, ProviderProfile
 from applinks.services.links import Outgoing
 from applinks.services.vault import Vault
 
@@ -39,6 +41,30 @@ class LinkClient:
                 profile, credentials, code=code, redirect_uri=flow.redirect_uri, code_verifier=verifier
             ),
         )
+
+    def try_credentials(self, outgoing: Outgoing, method: ClientAuthentication) -> Answer:
+        """What the provider says to these credentials with a code that nobody was given, or to client credentials.
+
+        Nothing of it is kept.
+        """
+        credentials, profile = self._credentials(outgoing), outgoing.profile.authenticated_by(method)
+        if profile.without_account:
+            return self._client.client_credentials(profile, credentials, scopes=outgoing.stored.scopes)
+        made_up, verifier = new_token(), new_token()
+        return self._client.exchange(
+            profile, credentials, code=made_up, redirect_uri=outgoing.redirect_uri, code_verifier=verifier
+        )
+
+    def are_swapped(self, outgoing: Outgoing) -> bool:
+        """Whether the client secret has the form of this provider's client IDs, and the client ID hasn't."""
+        form = outgoing.provider.client_id_form
+        if not form or re.fullmatch(form, outgoing.stored.client_id):
+            return False
+        return bool(re.fullmatch(form, self._credentials(outgoing).client_secret))
+
+    def account_now(self, outgoing: Outgoing, connection: Connection) -> str:
+        """The name of the account behind a connection's token, empty where the provider doesn't tell it."""
+        return self._client.account(outgoing.profile, self._vault.access_token(connection)) or ""
 
     def client_credentials(self, outgoing: Outgoing) -> Answer:
         """A token of the client's own."""

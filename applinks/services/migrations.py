@@ -26,7 +26,7 @@ from applinks.models import Instance, database
 from applinks.oauth.registration import search_words
 from applinks.services.sealing import event_key_place, seal
 
-SCHEMA = 4
+SCHEMA = 5
 
 _EMPTY: list[Node] = [SQL("DEFAULT ''")]
 
@@ -174,7 +174,22 @@ def _to_4(keys: KeyRing) -> None:
             LinkWord.insert(word=word.encode(), name_key=link.name_key, link=link.id).execute()
 
 
-_STEPS: dict[int, Callable[[KeyRing], None]] = {2: _to_2, 3: _to_3, 4: _to_4}
+def _to_5(keys: KeyRing) -> None:
+    """When things end; a grant that waits to be confirmed; connections found by their state."""
+    _add(
+        "outgoing_link",
+        client_secret_ends_at=BigIntegerField(null=True),
+        certificate_ends_at=BigIntegerField(null=True),
+    )
+    _add(
+        "authorization_flow",
+        held_grant_enc=TextField(constraints=_EMPTY),
+        held_account=TextField(constraints=_EMPTY),
+    )
+    SchemaMigrator.from_database(database.obj).add_index("connection", ("state",)).run()
+
+
+_STEPS: dict[int, Callable[[KeyRing], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5}
 
 
 def migrate(keys: KeyRing) -> None:

@@ -6,6 +6,7 @@ Times are in seconds since 1970, null where there is none.
 from typing import Any
 
 from applinks.models import INCOMING, ApplicationLink, Connection, Event
+from applinks.services.findings import Finding, worst
 from applinks.services.links import LinkRow, Links
 from applinks.services.registrations import values_of
 
@@ -62,3 +63,15 @@ def event_written(event: Event) -> dict[str, Any]:
 def _summary(link: ApplicationLink, base_url: str) -> dict[str, Any]:
     url = f"{base_url}/links/{link.slug}"
     return {"slug": link.slug, "name": link.name, "direction": link.direction, "url": url}
+
+
+def check_written(findings: list[Finding]) -> dict[str, Any]:
+    """A check with its steps."""
+    return {
+        "result": worst(findings),
+        "steps": [
+            {name: getattr(finding, name) for name in ("key", "title", "result", "cause", "mend", "label")}
+            | {"exchange": list(finding.exchange)}
+            for finding in findings
+        ],
+    }

@@ -158,6 +158,15 @@ class EarlierEvent(Table):
 
 def go_back_to(schema: int) -> None:
     """Make the tables of an earlier release out of today's."""
+    if schema < 5:
+        database.execute_sql("DROP INDEX connection_state")
+        for table, column in (
+            ("outgoing_link", "client_secret_ends_at"),
+            ("outgoing_link", "certificate_ends_at"),
+            ("authorization_flow", "held_grant_enc"),
+            ("authorization_flow", "held_account"),
+        ):
+            database.execute_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
     if schema < 4:
         for table in ("tally", "event", "api_key_link", "api_key", "link_word"):
             database.execute_sql(f"DROP TABLE {table}")

@@ -13,7 +13,7 @@ from tests.visitor import Visitor, text_of
 
 # Every route, and whether a stranger may ask for it. A new route fails the test until it is declared here.
 PUBLIC = {"sign_in.sign_in", "sign_in.sign_in_submitted", "sign_in.setup", "sign_in.setup_submitted"}
-PUBLIC |= {"dance.callback", "authorization.token", "authorization.userinfo", "static", "health.show"}
+PUBLIC |= {"dance.callback", "authorization.token", "authorization.userinfo", "static", "health.show", "checks.nonce"}
 PRIVATE = {"links.home", "links.index", "links.choose_direction", "links.new_outgoing", "links.new_outgoing_form"}
 PRIVATE |= {
     "links.new_outgoing_submitted",
@@ -28,18 +28,21 @@ PRIVATE |= {"links.edit_fields", "links.confirm_delete", "links.delete", "connec
 PRIVATE |= {"connections.disconnect", "connections.confirm_remove", "connections.remove", "dance.another"}
 PRIVATE |= {"dance.another_submitted", "dance.connect", "authorization.authorize", "authorization.decided"}
 PRIVATE |= {f"api_keys.{name}" for name in ("index", "new", "make", "confirm_revoke", "revoke")}
-PRIVATE |= {"audit.index", "audit.download"}
+PRIVATE |= {"audit.index", "audit.download", "checks.show", "checks.everything", "checks.run"}
 PRIVATE |= {"settings.show", "settings.choose_appearance", "settings.change_password", "sign_in.sign_out"}
 # What programs ask for with an API key.
 API = {f"api.tokens.{name}" for name in ("token", "rejected", "sasl")}
 API |= {f"api.links.{name}" for name in ("index", "create", "show", "change", "delete")}
 API |= {f"api.connections.{name}" for name in ("index", "show", "refresh", "connect", "disconnect", "remove")}
+API |= {"api.checks.run"}
 API |= {"api.events.index", "api.events.of_link"}
 PUBLIC |= {"api.openapi"}
 
 ARGUMENTS = {
     "slug": "payroll",
     "label": "default",
+    "nonce": "0" * 32,
+    "part": "here",
     "link_id": "0" * 32,
     "code": "x",
     "filename": "app.css",

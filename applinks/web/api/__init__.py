@@ -2,10 +2,10 @@
 
 from flask import Blueprint
 
-from applinks.web.api import connections, events, links, tokens
+from applinks.web.api import checks, connections, events, links, tokens
 from applinks.web.api.description import describe
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
-for part in (tokens, links, connections, events):
+for part in (tokens, links, checks, connections, events):
     blueprint.register_blueprint(part.blueprint)
 describe(blueprint)

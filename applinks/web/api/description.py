@@ -7,6 +7,7 @@ from flask import Blueprint
 from applinks.models import State
 from applinks.oauth.options import OPTIONS, WORDS
 from applinks.oauth.sasl import USER, USER_LENGTH
+from applinks.services.findings import Result
 from applinks.services.registrations import FIELDS
 from applinks.services.renewal import Outcome
 from applinks.web.api.asking import route
@@ -92,6 +93,7 @@ def _paths() -> dict[str, Schema]:
             ),
             "delete": _does("deleteLink", "Delete a link", "Told", [_slug()]),
         },
+        f"{one}/checks": {"post": _does("checkLink", "Say what is wrong with a link", "Check", [_slug()])},
         f"{one}/token": {
             "get": _does("getToken", "A token that is valid now", "AccessToken", [_slug(), *token], human=True)
         },
@@ -267,6 +269,19 @@ def _schemas() -> dict[str, Schema]:
         "Refreshed": _object({"outcome": {"enum": [str(outcome) for outcome in Outcome]}, **connection}),
         "Disconnected": _object(connection | provider),
         "Told": _object(provider),
+        "Check": _object(
+            {
+                "result": {"enum": ["passed", "warned", "failed"]},
+                "steps": {"type": "array", "items": _ref("Step")},
+            }
+        ),
+        "Step": _object(
+            dict.fromkeys(("key", "title", "cause", "mend", "label"), _TEXT)
+            | {
+                "result": {"enum": [str(result) for result in Result]},
+                "exchange": {"type": "array", "items": _TEXT},
+            }
+        ),
         "Event": _object(
             {"id": _COUNT, "at": _TIME, "last_at": _TIME, "count": _COUNT} | dict.fromkeys(texts_of_event, _TEXT)
         ),

@@ -1,0 +1,54 @@
+"""What about the Redirect URL may displease a provider."""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from applinks.providers import Provider
+from applinks.services.findings import Finding, Result
+from applinks.settings import Settings, is_loopback
+
+_INSIDE = (".local", ".internal", ".lan", ".corp", ".home", ".intranet", ".home.arpa")
+
+
+def redirect_advice(settings: Settings, provider: Provider) -> list[Finding]:
+    """Whether the Redirect URL is https, and at an address that this provider takes."""
+    return [_https(settings, provider), _address(settings, provider)]
+
+
+def _https(settings: Settings, provider: Provider) -> Finding:
+    title = "The Redirect URL is https"
+    if settings.https:
+        return Finding("https", title, Result.PASSED, "It is.")
+    if provider.refuses_http_redirects:
+        cause = f"The Redirect URL is plain http, which {provider.name} refuses."
+        mend = "Put Applinks behind a proxy with TLS, and set APPLINKS_BASE_URL to its https address."
+        return Finding("https", title, Result.FAILED, cause, mend, "console")
+    cause = "The Redirect URL is plain http: most providers accept that only for tests on one's own machine."
+    mend = "For more than a test, put Applinks behind a proxy with TLS and set APPLINKS_BASE_URL to its https address."
+    return Finding("https", title, Result.WARNED, cause, mend)
+
+
+def _address(settings: Settings, provider: Provider) -> Finding:
+    title, host = "The Redirect URL is one that this provider takes", urlsplit(settings.base_url).hostname or ""
+    if not _is_private(host):
+        return Finding("redirect_url", title, Result.PASSED, "Nothing about it is known to be refused.")
+    mend = (
+        "Set APPLINKS_BASE_URL to the external address, for example a load balancer's, and register that Redirect URL."
+    )
+    if is_loopback(host):
+        cause = (
+            f"{host} is a private address: many providers refuse it as a Redirect URL, and only this machine finds it."
+        )
+        return Finding("redirect_url", title, Result.WARNED, cause, mend)
+    if provider.refuses_private_redirects:
+        cause = f"{host} is a private address: {provider.name} refuses it as a Redirect URL."
+        return Finding("redirect_url", title, Result.FAILED, cause, mend)
+    cause = f"{host} is a private address: many providers refuse it as a Redirect URL."
+    return Finding("redirect_url", title, Result.WARNED, cause, mend)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return is_loopback(host) or "." not in host or host.endswith(_INSIDE)

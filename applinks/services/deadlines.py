@@ -1,0 +1,52 @@
+"""When what can't be refreshed ends: a client secret, a consent, a certificate."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from applinks.models import Connection, OutgoingLink, State
+from applinks.providers import Provider
+from applinks.services.findings import Action
+
+DAY = 86_400
+WARN_DAYS = 30
+
+_NAMES = {"secret": "The client secret", "consent": "The consent", "certificate": "The provider's certificate"}
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """`at` is in seconds since 1970; `label` is that of the connection whose consent it is."""
+
+    key: Literal["secret", "consent", "certificate"]
+    at: int
+    mend: str
+    action: Action
+    label: str = ""
+
+    def words(self, now: float) -> str:
+        left = days(self.at, now)
+        if left < 0:
+            return f"{_NAMES[self.key]} has ended."
+        return f"{_NAMES[self.key]} ends {'today' if left == 0 else 'tomorrow' if left == 1 else f'in {left} days'}."
+
+
+def days(at: int, now: float) -> int:
+    """Whole days until then, negative when it has passed."""
+    return int((at - now) // DAY)
+
+
+def deadlines_of(stored: OutgoingLink, provider: Provider | None, connections: list[Connection]) -> list[Deadline]:
+    """Everything of a link whose end is known, the first one first."""
+    found = []
+    if stored.client_secret_ends_at is not None:
+        mend = "Make a new client secret at the provider, and type it with Edit."
+        found.append(Deadline("secret", stored.client_secret_ends_at, mend, "edit"))
+    if stored.certificate_ends_at is not None:
+        mend = "Whoever runs the provider should renew it; Check this link looks again."
+        found.append(Deadline("certificate", stored.certificate_ends_at, mend, ""))
+    for connection in connections:
+        if provider and provider.consent_life and connection.connected_at and connection.state != State.DISCONNECTED:
+            at = connection.connected_at + provider.consent_life
+            mend = "Choose Reconnect before then: refreshing doesn't prolong it."
+            found.append(Deadline("consent", at, mend, "connections", str(connection.label)))
+    return sorted(found, key=lambda end: end.at)
