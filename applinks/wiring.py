@@ -9,6 +9,7 @@ from applinks.oauth.probe import PROBE_SECONDS, Probe
 from applinks.providers import Catalogue
 from applinks.services.api_keys import ApiKeys
 from applinks.services.authorization import Authorization
+from applinks.services.check_here import HereCheck
 from applinks.services.checks import Checks
 from applinks.services.connections import Connections
 from applinks.services.counts import Counts
@@ -66,8 +67,7 @@ def build(
     owner = Owner(settings.data_dir / "running")
     leases = Leases(owner, clock, pace)
     renewal = Renewal(links, vault, events, link_client, leases, clock, pace)
-    quick = OAuthClient(guard, PROBE_SECONDS)
-    quick_link_client = LinkClient(vault, quick)
+    quick, probe = OAuthClient(guard, PROBE_SECONDS), Probe(guard)
     return Services(
         settings=settings,
         clock=clock,
@@ -78,7 +78,13 @@ def build(
         api_keys=api_keys,
         links=links,
         checks=Checks(
-            settings, storage.event_key, links, events, Probe(guard), quick, quick_link_client, renewal, clock
+            HereCheck(settings, storage.event_key, probe),
+            probe,
+            quick,
+            LinkClient(vault, quick),
+            renewal,
+            events,
+            clock,
         ),
         connections=Connections(link_client, events),
         dance=Dance(links, vault, events, client, link_client, clock),

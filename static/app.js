@@ -60,7 +60,7 @@ const fields = () =>
   [...(draftForm()?.elements ?? [])].filter((field) =>
     field.matches("select, textarea:not([readonly]), input:not([type=radio], [type=hidden], [type=password], [type=search], [readonly])"),
   );
-const OF_EVERY_PROVIDER = ["name", "client_id"];
+const OF_EVERY_PROVIDER = ["name", "client_id", "client_secret_ends"];
 const typedFor = {};
 let shownProvider, shownNames;
 

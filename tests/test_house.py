@@ -73,7 +73,14 @@ ALONE = {
     "argon2": {"crypto.py"},
     # Who calls providers: `guard` and, below it, `call`; the command line calls a server of ours. The others name the
     # library's types, and sessions that obey the guard.
-    "requests": {"oauth/guard.py", "oauth/call.py", "oauth/client.py", "oauth/answers.py", "cli/remote.py"},
+    "requests": {
+        "oauth/guard.py",
+        "oauth/call.py",
+        "oauth/client.py",
+        "oauth/answers.py",
+        "oauth/probe.py",
+        "cli/remote.py",
+    },
     "requests_oauthlib": {"oauth/client.py"},
     "urllib3": {"oauth/call.py"},
     "socket": {"oauth/guard.py", "oauth/call.py"},

@@ -10,9 +10,9 @@ from applinks.cli.output import as_json, complain, moment_or, say, table
 from applinks.cli.remote import Remotely
 from applinks.crypto import new_id
 from applinks.errors import AppError, InvalidFieldsError
-from applinks.models import Connection
+from applinks.models import Connection, State
 from applinks.services.findings import Result, worst
-from applinks.services.links import connections_of
+from applinks.services.links import NEEDS_YOU, connections_of
 from applinks.services.registrations import changed, read_registration
 from applinks.services.written import check_written, link_written, row_written
 from applinks.settings import Remote
@@ -26,6 +26,9 @@ def add_to(commands: Any) -> None:
     parts = links.add_subparsers(dest="part", metavar="PART", required=True)
     listing = parts.add_parser("list", help="every link with its state")
     listing.add_argument("--search", metavar="TEXT", default="", help="how words of the name begin")
+    listing.add_argument(
+        "--state", choices=[NEEDS_YOU, *(str(state) for state in State)], help="only those that are so"
+    )
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(run=_list, run_remotely=_list_remotely)
     showing = _about_one(parts, "show", "a link with its connections", _show)
@@ -56,7 +59,7 @@ def _about_one(parts: Any, name: str, text: str, run: Any) -> argparse.ArgumentP
 def _list(services: Services, asked: argparse.Namespace) -> int:
     rows, after = [], ""
     while True:
-        page = services.links.page(asked.search, after)
+        page = services.links.page(asked.search, after, state=asked.state or "")
         rows += [row_written(row, services.settings.base_url) for row in page.rows]
         if not (after := page.after):
             return _print(rows, asked)
@@ -66,7 +69,7 @@ def _list_remotely(remote: Remote, asked: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     after = None
     while True:
-        answer = Remotely(remote).get("links", {"search": asked.search or None, "after": after})
+        answer = Remotely(remote).get("links", {"search": asked.search or None, "state": asked.state, "after": after})
         if answer.status != 200:
             complain(answer.complaint)
             return 1

@@ -24,6 +24,7 @@ _DRAFT = (
     "grant_type",
     *rules.ENDPOINT_FIELDS,
     "client_id",
+    "client_secret_ends",
     "scopes",
     *options.OPTIONS,
     "version",
@@ -63,6 +64,10 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
     )
     client_id = StringField("Client ID")
     client_secret = PasswordField("Client secret")
+    client_secret_ends = StringField(
+        "Secret ends (optional)",
+        description="The day on which the client secret does, if the provider lets it end: Applinks warns 30 days before.",
+    )
     scopes = TextAreaField(
         "Scopes", description="What to ask access to, split by spaces. Empty: the provider's default."
     )
@@ -229,6 +234,12 @@ def read(form: OutgoingForm, shown: Steps, *, secret_needed: bool) -> rules.Clie
                 values[name] = reader(form[name].data or "")
             except InvalidFieldError as error:
                 _tell(form[name], error)
+    ends_at: int | None = None
+    if shown.credentials and not shown.public_client:
+        try:
+            ends_at = rules.read_day(form.client_secret_ends.data or "")
+        except InvalidFieldError as error:
+            _tell(form.client_secret_ends, error)
     if form.errors or shown.provider is None or shown.profile is None:
         return None
     return rules.ClientRegistration(
@@ -239,6 +250,7 @@ def read(form: OutgoingForm, shown: Steps, *, secret_needed: bool) -> rules.Clie
         client_id=values["client_id"] or "",
         client_secret=values.get("client_secret"),
         scopes=values["scopes"] or "",
+        client_secret_ends_at=ends_at,
     )
 
 

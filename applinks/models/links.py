@@ -11,7 +11,10 @@ INCOMING = "incoming"
 class ApplicationLink(Table):
     """What the list shows. `version` counts edits; `name_key` makes names unique as people read them."""
 
-    provider: str | None  # of its outgoing link, where the list asks for it
+    # Of its outgoing link, where the list asks for it.
+    provider: str | None
+    client_secret_ends_at: int | None
+    certificate_ends_at: int | None
     id = TextField(primary_key=True)
     slug = TextField(unique=True)
     name = TextField()

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from applinks.errors import InvalidFieldError
 from applinks.oauth.guard import AddressRefusedError, Guard
@@ -29,7 +30,8 @@ _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class ClientRegistration:
-    """All fields of an outgoing link. `client_secret` is None where the stored one stays."""
+    """All fields of an outgoing link. `client_secret` is None where the stored one stays, `client_secret_ends_at` (seconds
+    since 1970) where it isn't known to end."""
 
     name: str
     provider: Provider
@@ -38,6 +40,7 @@ class ClientRegistration:
     client_id: str
     client_secret: str | None = field(repr=False)
     scopes: str
+    client_secret_ends_at: int | None = None
 
 
 def endpoint_fields(provider: Provider, grant_type: GrantType) -> tuple[str, ...]:
@@ -125,6 +128,24 @@ def read_client_secret(text: str, *, needed: bool) -> str | None:
             "client_secret", f"A client secret is at most {CLIENT_SECRET_LENGTH} printable characters without accents."
         )
     return secret
+
+
+def read_day(text: str) -> int | None:
+    """The beginning of a day, UTC, in seconds since 1970; None for an empty text. Raises InvalidFieldError."""
+    if not text.strip():
+        return None
+    try:
+        day = datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        day = datetime(1, 1, 1, tzinfo=UTC)
+    if not 2000 <= day.year < 2100:
+        raise InvalidFieldError("client_secret_ends", "Write a day as year-month-day, such as 2027-06-30.")
+    return int(day.timestamp())
+
+
+def day_written(at: int | None) -> str:
+    """The same as it is typed."""
+    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
 
 
 def read_scopes(text: str) -> str:

@@ -87,6 +87,9 @@ REFUSALS = (
         stages=("code",),
     ),
     Refusal(
+        "invalid_grant", "The provider no longer accepts this grant.", _RECONNECT, _RFC6749, stages=("refresh",)
+    ),
+    Refusal(
         "unsupported_grant_type",
         "The provider refused to give a token: its token endpoint doesn't know this grant type.",
         "Check the grant type and the token endpoint with Edit.",

@@ -16,35 +16,29 @@ def redirect_advice(settings: Settings, provider: Provider) -> list[Finding]:
 
 
 def _https(settings: Settings, provider: Provider) -> Finding:
-    title = "The Redirect URL is https"
     if settings.https:
-        return Finding("https", title, Result.PASSED, "It is.")
+        return Finding("https", Result.PASSED, "It is.")
     if provider.refuses_http_redirects:
         cause = f"The Redirect URL is plain http, which {provider.name} refuses."
         mend = "Put Applinks behind a proxy with TLS, and set APPLINKS_BASE_URL to its https address."
-        return Finding("https", title, Result.FAILED, cause, mend, "console")
+        return Finding("https", Result.FAILED, cause, mend, "console")
     cause = "The Redirect URL is plain http: most providers accept that only for tests on one's own machine."
     mend = "For more than a test, put Applinks behind a proxy with TLS and set APPLINKS_BASE_URL to its https address."
-    return Finding("https", title, Result.WARNED, cause, mend)
+    return Finding("https", Result.WARNED, cause, mend)
 
 
 def _address(settings: Settings, provider: Provider) -> Finding:
-    title, host = "The Redirect URL is one that this provider takes", urlsplit(settings.base_url).hostname or ""
+    host = urlsplit(settings.base_url).hostname or ""
     if not _is_private(host):
-        return Finding("redirect_url", title, Result.PASSED, "Nothing about it is known to be refused.")
+        return Finding("redirect_url", Result.PASSED, "Nothing about it is known to be refused.")
     mend = (
         "Set APPLINKS_BASE_URL to the external address, for example a load balancer's, and register that Redirect URL."
     )
-    if is_loopback(host):
-        cause = (
-            f"{host} is a private address: many providers refuse it as a Redirect URL, and only this machine finds it."
-        )
-        return Finding("redirect_url", title, Result.WARNED, cause, mend)
     if provider.refuses_private_redirects:
         cause = f"{host} is a private address: {provider.name} refuses it as a Redirect URL."
-        return Finding("redirect_url", title, Result.FAILED, cause, mend)
+        return Finding("redirect_url", Result.FAILED, cause, mend)
     cause = f"{host} is a private address: many providers refuse it as a Redirect URL."
-    return Finding("redirect_url", title, Result.WARNED, cause, mend)
+    return Finding("redirect_url", Result.WARNED, cause, mend)
 
 
 def _is_private(host: str) -> bool:

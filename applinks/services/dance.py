@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NoReturn
 
 from peewee import DatabaseError, InterfaceError
@@ -46,6 +47,29 @@ class NotConnectedError(AppError):
         self.slug = slug
         self.label = label
         self.words = words
+
+
+class OtherAccountError(AppError):
+    """Another account than before has given access: whether it is meant must be asked. `flow` says of which answer."""
+
+    title = "Another account"
+    code = "other_account"
+
+    def __init__(self, *, slug: str, label: str, flow: str) -> None:
+        super().__init__("Another account than before has given access.")
+        self.slug = slug
+        self.label = label
+        self.flow = flow
+
+
+@dataclass(frozen=True)
+class Held:
+    """A grant that waits for a person to say whether it takes the place of another account's."""
+
+    flow: str
+    label: str
+    before: str
+    account: str
 
 
 class Dance:
@@ -109,7 +133,8 @@ class Dance:
     ) -> Connection:
         """Take a callback's parameters, each given once, and store what the provider grants.
 
-        Raises NotConnectedError; the token endpoint is asked only when nothing is wrong with the callback itself.
+        Raises NotConnectedError; the token endpoint is asked only when nothing is wrong with the callback itself. Raises
+        OtherAccountError where the label is another account's: then nothing is stored until that is confirmed.
         """
         outgoing = self._links.outgoing(slug)
         flow = self._spend(outgoing, parameters.get("state", ""), session)
@@ -134,13 +159,81 @@ class Dance:
         answer = self._exchange(outgoing, flow, code)
         if not isinstance(answer, Granted):
             self._failed(outgoing, flow, *_explained(answer, outgoing.profile.provider), actor)
+        account = self._check_account(outgoing, flow, answer, sent_at, actor)
         named = f"The provider named itself {safe_text(iss)}." if iss and not outgoing.profile.issuer else ""
         connection = self._store(outgoing, flow, answer, sent_at, actor, named)
-        # Only now: a grant that is stored can't be lost to a slow userinfo endpoint.
-        connection.account = self._link_client.account(outgoing, answer)
+        # For a first consent only now: a grant that is stored can't be lost to a slow userinfo endpoint.
+        connection.account = self._link_client.account(outgoing, answer) if account is None else account
         with suppress(DatabaseError, InterfaceError):
             connection.save(only=[Connection.account])
         return connection
+
+    def held(self, outgoing: Outgoing, label: str, flow: str, session: SignInSession) -> Held:
+        """The grant that waits at a flow for this browser session. Raises NotConnectedError where none does."""
+        row = self._held_flow(outgoing, label, flow, session)
+        before = _account_of(outgoing, label)
+        return Held(row.state_digest, label, before, row.held_account)
+
+    def keep_held(self, outgoing: Outgoing, label: str, flow: str, session: SignInSession, actor: Actor) -> Connection:
+        """Store a grant that waited: it is what was meant. Raises NotConnectedError, or crypto.UnreadableError."""
+        row, granted, sent_at = self._take_held(outgoing, label, flow, session)
+        words = f"It was {_account_of(outgoing, label)} before."
+        connection = self._store(outgoing, row, granted, sent_at, actor, words)
+        connection.account = row.held_account
+        connection.save(only=[Connection.account])
+        return connection
+
+    def drop_held(self, outgoing: Outgoing, label: str, flow: str, session: SignInSession, actor: Actor) -> None:
+        """End a grant that waited: the account before stays. Raises NotConnectedError, or crypto.UnreadableError."""
+        row, granted, _ = self._take_held(outgoing, label, flow, session)
+        self._events.record(
+            actor, "not connected", outgoing.link.id, label=label, words=f"{row.held_account} wasn't meant."
+        )
+        self._link_client.revoke_grant(outgoing, granted)
+
+    def _check_account(
+        self, outgoing: Outgoing, flow: AuthorizationFlow, granted: Granted, sent_at: int, actor: Actor
+    ) -> str | None:
+        """The account of a grant that takes the place of another, None where there is nothing to compare with.
+
+        Raises OtherAccountError, with the grant sealed in its flow.
+        """
+        before = _account_of(outgoing, flow.label)
+        if not before:
+            return None
+        account = self._link_client.account(outgoing, granted)
+        if account and account != before:
+            content = json.dumps([granted.access_token, granted.refresh_token, granted.life, granted.scope, sent_at])
+            with database.atomic():
+                AuthorizationFlow.update(
+                    held_grant_enc=self._vault.seal_held_grant(flow.state_digest, content), held_account=account
+                ).where(AuthorizationFlow.state_digest == flow.state_digest).execute()
+                words = f"It was {before} and would be {account}."
+                self._events.record(actor, "another account", outgoing.link.id, label=flow.label, words=words)
+            raise OtherAccountError(slug=outgoing.link.slug, label=flow.label, flow=flow.state_digest)
+        return account
+
+    def _held_flow(self, outgoing: Outgoing, label: str, flow: str, session: SignInSession) -> AuthorizationFlow:
+        row = AuthorizationFlow.get_or_none(AuthorizationFlow.state_digest == flow)
+        mine = row and row.link_id == outgoing.link.id and row.label == label and row.session_id == session.id_digest
+        if row is None or not mine or not row.held_grant_enc or row.expires_at + FLOW_SECONDS <= int(self._clock()):
+            raise NotConnectedError(
+                "Nothing waits to be confirmed here any more. Connect the account again.",
+                slug=outgoing.link.slug,
+                label=label,
+            )
+        return row
+
+    def _take_held(
+        self, outgoing: Outgoing, label: str, flow: str, session: SignInSession
+    ) -> tuple[AuthorizationFlow, Granted, int]:
+        """A grant that waited, once: whoever comes second finds nothing."""
+        row = self._held_flow(outgoing, label, flow, session)
+        waiting = (AuthorizationFlow.state_digest == flow) & (AuthorizationFlow.held_grant_enc == row.held_grant_enc)
+        if AuthorizationFlow.update(held_grant_enc="").where(waiting).execute() != 1:
+            raise NotConnectedError("This was decided already.", slug=outgoing.link.slug, label=label)
+        content = json.loads(self._vault.held_grant(flow, row.held_grant_enc))
+        return row, Granted(*content[:4]), content[4]
 
     def connect_without_account(self, slug: str, label: str, actor: Actor) -> Connection:
         """Connect with the client's own credentials (RFC 6749 §4.4): no consent, so it is done at once.
@@ -212,6 +305,12 @@ class Dance:
         link = outgoing.link
         self._events.record(actor, "not connected", link.id, label=label, words=words or message)
         raise NotConnectedError(message, slug=link.slug, label=label, words=words)
+
+
+def _account_of(outgoing: Outgoing, label: str) -> str:
+    """Whose account a connection is, empty where there is none yet, or nobody knows."""
+    namesake = Connection.get_or_none(Connection.link == outgoing.link.id, Connection.label == label)
+    return str(namesake.account) if namesake else ""
 
 
 def _pins(outgoing: Outgoing) -> str:

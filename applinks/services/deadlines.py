@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from applinks.models import Connection, OutgoingLink, State
+from applinks.models import Connection, State
 from applinks.providers import Provider
 from applinks.services.findings import Action
 
@@ -35,15 +35,20 @@ def days(at: int, now: float) -> int:
     return int((at - now) // DAY)
 
 
-def deadlines_of(stored: OutgoingLink, provider: Provider | None, connections: list[Connection]) -> list[Deadline]:
+def deadlines_of(
+    client_secret_ends_at: int | None,
+    certificate_ends_at: int | None,
+    provider: Provider | None,
+    connections: list[Connection],
+) -> list[Deadline]:
     """Everything of a link whose end is known, the first one first."""
     found = []
-    if stored.client_secret_ends_at is not None:
+    if client_secret_ends_at is not None:
         mend = "Make a new client secret at the provider, and type it with Edit."
-        found.append(Deadline("secret", stored.client_secret_ends_at, mend, "edit"))
-    if stored.certificate_ends_at is not None:
+        found.append(Deadline("secret", client_secret_ends_at, mend, "edit"))
+    if certificate_ends_at is not None:
         mend = "Whoever runs the provider should renew it; Check this link looks again."
-        found.append(Deadline("certificate", stored.certificate_ends_at, mend, ""))
+        found.append(Deadline("certificate", certificate_ends_at, mend, ""))
     for connection in connections:
         if provider and provider.consent_life and connection.connected_at and connection.state != State.DISCONNECTED:
             at = connection.connected_at + provider.consent_life

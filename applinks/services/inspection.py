@@ -7,10 +7,10 @@ from peewee import DatabaseError, SqliteDatabase
 from applinks.crypto import UnreadableError
 from applinks.models import ApplicationLink, Connection, Event, State, database
 from applinks.services.events import Events
+from applinks.services.links import NEEDS_A_PERSON
 from applinks.services.vault import Vault
 
 LINES = 5
-_NEEDS_A_PERSON = frozenset((State.UNREADABLE, State.CHECK_SETTINGS, State.RECONNECT_NEEDED))
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Inspected:
 
     @property
     def needs_a_person(self) -> bool:
-        return self.state in _NEEDS_A_PERSON
+        return self.state in NEEDS_A_PERSON
 
 
 class Inspection:

@@ -22,7 +22,7 @@ Said = TypeVar("Said", Answer, RevocationAnswer)
 _NOT_AUTHENTICATED = ("invalid_client", "unauthorized_client", "invalid_request")
 _NOT_ASKED = Nonsense("There is no way to authenticate the client.")
 # Of OpenID Connect's own scopes, Microsoft for one grants some without naming them.
-_UNNAMED = ("openid", "profile", "email", "offline_access")
+UNNAMED = ("openid", "profile", "email", "offline_access")
 
 
 class LinkClient:
@@ -164,7 +164,7 @@ def _scopes_to_refresh(asked: str, granted: str) -> str:
     given = set(granted.split())
     if not given or not given <= set(asked.split()):
         return asked
-    return " ".join(scope for scope in asked.split() if scope in given or scope in _UNNAMED)
+    return " ".join(scope for scope in asked.split() if scope in given or scope in UNNAMED)
 
 
 def _is_unrecognised(answer: Answer | RevocationAnswer) -> bool:

@@ -27,10 +27,15 @@ from applinks.models import (
 )
 from applinks.oauth.registration import ClientRegistration, name_key, search_words, slug_of
 from applinks.providers import Catalogue, Provider, ProviderProfile
+from applinks.services.deadlines import WARN_DAYS, Deadline, days, deadlines_of
 from applinks.services.events import APPLINKS, Actor, Events
 from applinks.services.vault import Vault
 
 PAGE = 25
+NEEDS_YOU = "needs_you"
+NEEDS_A_PERSON = (State.UNREADABLE, State.CHECK_SETTINGS, State.RECONNECT_NEEDED)
+# Parameters of a drawer without which no refresh token is given.
+OFFLINE_PARAMETERS = ("access_type", "token_access_type")
 TERMS = 5
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -47,7 +52,8 @@ _SHOWN = (
 class LinkRow:
     """One row of the list; `connection` is the one in the worst state, None without any.
 
-    `connections` counts all of them, `working` those that have a valid token.
+    `connections` counts all of them, `working` those that have a valid token. `deadline` is what ends within the days
+    that one is warned of, None for nothing.
     """
 
     link: ApplicationLink
@@ -56,6 +62,7 @@ class LinkRow:
     connection: Connection | None
     connections: int
     working: int
+    deadline: Deadline | None
 
 
 @dataclass(frozen=True)
@@ -106,14 +113,19 @@ class Links:
         """The redirection endpoint of one link (RFC 6749 §3.1.2): base URL and ID alone decide it."""
         return f"{self._base_url}/oauth/callback/{link_id}"
 
-    def page(self, search: str = "", after: str = "", *, only: Collection[str] | None = None) -> LinkPage:
+    def page(
+        self, search: str = "", after: str = "", *, state: str = "", only: Collection[str] | None = None
+    ) -> LinkPage:
         """Links in both directions by name, so many from `after` on: where the page before it ended.
 
-        `search` finds names by how their words begin, and `only` is whom the list is for. However many links there are, a
-        page costs the same: it is read along an index, and what is shown beside a link is read for the page alone.
+        `search` finds names by how their words begin, `state` those that are in it, and `only` is whom the list is for.
+        However many links there are, a page costs the same: it is read along an index, and what is shown beside a link is
+        read for the page alone.
         """
         terms = sorted(search_words(search), key=len, reverse=True)[:TERMS]
         found = _searched(terms, after) if terms else _listed(after)
+        if state:
+            found = found.where(_is_in(state))
         if only is not None:
             found = found.where(ApplicationLink.id.in_(list(only)))
         links = list(found.limit(PAGE + 1))
@@ -131,7 +143,23 @@ class Links:
         state = None if link.direction == INCOMING else State(worst.state) if worst else State.DISCONNECTED
         name = self._catalogue[provider].name if provider in self._catalogue else ""
         working = sum(connection.state in (State.CONNECTED, State.EXPIRING) for connection in connections)
-        return LinkRow(link, name, state, worst, len(connections), working)
+        now, drawer = self._clock(), self._catalogue.get(provider)
+        ends = deadlines_of(link.client_secret_ends_at, link.certificate_ends_at, drawer, connections)
+        near = next((end for end in ends if days(end.at, now) <= WARN_DAYS), None)
+        return LinkRow(link, name, state, worst, len(connections), working, near)
+
+    def need_a_person(self) -> int:
+        """How many links have a connection that only a person can mend."""
+        rows = Connection.select(Connection.link).where(Connection.state.in_(NEEDS_A_PERSON)).distinct()
+        return int(rows.count())
+
+    def deadlines(self, outgoing: Outgoing) -> list[str]:
+        """In words, what of a link ends soon or has ended."""
+        now, stored = self._clock(), outgoing.stored
+        ends = deadlines_of(
+            stored.client_secret_ends_at, stored.certificate_ends_at, outgoing.provider, outgoing.connections
+        )
+        return [f"{end.words(now)} {end.mend}" for end in ends if days(end.at, now) <= WARN_DAYS]
 
     def find(self, slug: str) -> ApplicationLink:
         """Raises NotFoundError."""
@@ -158,6 +186,8 @@ class Links:
         if provider is None:
             raise AppError(f"This release knows no provider called {stored.provider}, which this link was made for.")
         differences: dict[str, str] = json.loads(stored.differences)
+        if not isinstance(differences, dict) or not all(isinstance(text, str) for text in differences.values()):
+            raise ValueError("What is stored of this link isn't made of texts.")
         profile = provider.profile(differences)
         if profile.client_authentication is None and stored.found_authentication:
             profile = profile.authenticated_by(stored.found_authentication)
@@ -195,6 +225,7 @@ class Links:
                 client_id=registration.client_id,
                 client_secret_enc=self._vault.seal_client_secret(link.id, registration.client_secret or ""),
                 client_secret_set_at=now,
+                client_secret_ends_at=registration.client_secret_ends_at,
                 scopes=registration.scopes,
             )
             self._events.record(actor, "created", link.id)
@@ -282,10 +313,13 @@ class Links:
                 OutgoingLink.provider: registration.provider.key,
                 OutgoingLink.differences: json.dumps(dict(registration.differences)),
                 OutgoingLink.client_id: registration.client_id,
+                OutgoingLink.client_secret_ends_at: registration.client_secret_ends_at,
                 OutgoingLink.scopes: registration.scopes,
             }
             old, new = outgoing.differences, registration.differences
             chosen = old.get("client_authentication") != new.get("client_authentication")
+            if changed:
+                columns[OutgoingLink.certificate_ends_at] = None  # it was another's
             if changed or chosen or registration.client_secret:
                 columns[OutgoingLink.found_authentication] = ""  # found by trying what is no more
             if registration.client_secret or not registration.profile.has_client_secret:
@@ -333,9 +367,21 @@ def _listed(after: str) -> "ModelSelect[ApplicationLink]":
 
 
 def _with_provider() -> "ModelSelect[ApplicationLink]":
-    """Links, each with its provider's key, None for an incoming one."""
-    links = ApplicationLink.select(ApplicationLink, OutgoingLink.provider)
+    """Links, each with its provider's key and when things end, None for an incoming one."""
+    ends = OutgoingLink.client_secret_ends_at, OutgoingLink.certificate_ends_at
+    links = ApplicationLink.select(ApplicationLink, OutgoingLink.provider, *ends)
     return links.join(OutgoingLink, JOIN.LEFT_OUTER).objects()
+
+
+def _is_in(state: str) -> Any:
+    """Whether a link has a connection in a state, or is an outgoing one with none that was ever more than begun."""
+    mine = Connection.select(SQL("1")).where(Connection.link == ApplicationLink.id)
+    if state == NEEDS_YOU:
+        return fn.EXISTS(mine.where(Connection.state.in_(NEEDS_A_PERSON)))
+    if state == State.DISCONNECTED:
+        outgoing = ApplicationLink.direction == OUTGOING
+        return outgoing & ~fn.EXISTS(mine.where(Connection.state != State.DISCONNECTED))
+    return fn.EXISTS(mine.where(Connection.state == state))
 
 
 def _searched(terms: list[str], after: str) -> "ModelSelect[ApplicationLink]":
@@ -377,6 +423,19 @@ def _store_words(link_id: str, name: str) -> None:
 def connections_of(link_id: str) -> list[Connection]:
     """Every connection of a link, the first one first."""
     return list(Connection.select().where(Connection.link == link_id).order_by(Connection.created_at, Connection.id))
+
+
+def lacks_for_refresh(outgoing: Outgoing) -> tuple[str, str]:
+    """What is missing for a refresh token to be given, and what adds it; both empty where nothing is known to be."""
+    needed = outgoing.provider.refresh_scope
+    if needed and needed not in outgoing.stored.scopes.split():
+        return f"the scope {needed} isn't asked for", f"Add {needed} to Scopes with Edit."
+    sent = dict(outgoing.profile.authorization_parameters)
+    for name, value in outgoing.provider.authorization_parameters:
+        if name in OFFLINE_PARAMETERS and sent.get(name) != value:
+            mend = f"Take {name} out of Extra authorization parameters with Edit."
+            return f"{name} is {sent.get(name)} in place of {value}", mend
+    return "", ""
 
 
 def is_link_id(text: str) -> bool:

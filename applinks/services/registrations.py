@@ -15,7 +15,7 @@ from applinks.services.links import Outgoing
 
 FIELDS = (
     *("name", "provider", "grant_type", *rules.ENDPOINT_FIELDS),
-    *("client_id", "client_secret", "scopes", *options.OPTIONS),
+    *("client_id", "client_secret", "client_secret_ends", "scopes", *options.OPTIONS),
 )
 _PUBLIC = "A public client has none."
 
@@ -56,10 +56,15 @@ def read_registration(
     public = differences.get("client_authentication") == "none"
     client_id = read("client_id", rules.read_client_id)
     secret = None
-    if public and values.get("client_secret"):
-        wrong["client_secret"] = _PUBLIC
+    ends_at: int | None = None
+    if public:
+        wrong |= {field: _PUBLIC for field in ("client_secret", "client_secret_ends") if values.get(field)}
     elif not public:
         secret = read("client_secret", lambda text: rules.read_client_secret(text, needed=secret_needed)) or None
+        try:
+            ends_at = rules.read_day(values.get("client_secret_ends", ""))
+        except InvalidFieldError as error:
+            wrong[error.field] = str(error)
     scopes = values.get("scopes", provider.default(grant_type))
     scopes = read("scopes", lambda _: rules.read_scopes(scopes))
     if wrong:
@@ -70,7 +75,7 @@ def read_registration(
         options.check(profile, differences.get("tenant", ""))
     except InvalidFieldError as error:
         raise InvalidFieldsError({error.field: str(error)}) from None
-    return rules.ClientRegistration(name, provider, profile, differences, client_id, secret, scopes)
+    return rules.ClientRegistration(name, provider, profile, differences, client_id, secret, scopes, ends_at)
 
 
 def values_of(outgoing: Outgoing) -> dict[str, str]:
@@ -79,6 +84,7 @@ def values_of(outgoing: Outgoing) -> dict[str, str]:
         "name": outgoing.link.name,
         "provider": outgoing.stored.provider,
         "client_id": outgoing.stored.client_id,
+        "client_secret_ends": rules.day_written(outgoing.stored.client_secret_ends_at),
         "scopes": outgoing.stored.scopes,
         **outgoing.differences,
     }

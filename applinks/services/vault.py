@@ -26,6 +26,12 @@ class Vault:
     def code_verifier(self, flow: AuthorizationFlow) -> str:
         return self._keys.open(flow.code_verifier_enc, Place("authorization_flow", flow.state_digest, "code_verifier"))
 
+    def seal_held_grant(self, state_digest: str, grant: str) -> str:
+        return self._keys.seal(grant, Place("authorization_flow", state_digest, "held_grant"))
+
+    def held_grant(self, state_digest: str, sealed: str) -> str:
+        return self._keys.open(sealed, Place("authorization_flow", state_digest, "held_grant"))
+
     def refresh_token(self, connection: Connection) -> str:
         return self._keys.open(connection.refresh_token_enc, Place("connection", connection.id, "refresh_token"))
 

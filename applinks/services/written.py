@@ -23,6 +23,7 @@ def row_written(row: LinkRow, base_url: str) -> dict[str, Any]:
         "account": (worst.account or None) if worst else None,
         "expires_at": worst.expires_at if worst else None,
         "refreshed_at": worst.refreshed_at if worst else None,
+        "deadline": {"of": row.deadline.key, "at": row.deadline.at} if row.deadline else None,
     }
 
 

@@ -8,7 +8,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from applinks.errors import BusyError, InvalidFieldError
 from applinks.oauth.registration import read_label
-from applinks.services.dance import NotConnectedError
+from applinks.services.dance import NotConnectedError, OtherAccountError
 from applinks.web.current import actor, administrator_at, browser_session, services, signed_in, stranger
 from applinks.web.gate import public
 from applinks.web.waiting import a_place_to_wait
@@ -88,16 +88,52 @@ def callback(link_id: str) -> ResponseReturnValue:
             raise NotConnectedError("The provider's answer holds a parameter twice.", slug=link.slug)
         with a_place_to_wait():
             connection = services().dance.complete(link.slug, request.args, session, who)
+    except OtherAccountError as other:
+        where = url_for("dance.confirm_account", slug=other.slug, label=other.label, flow=other.flow)
+        asking = redirect(where, 303)
+        asking.headers["Referrer-Policy"] = "no-referrer"
+        return asking
     except NotConnectedError as error:
-        response = make_response(render_template("dance/not_connected.html", error=error), error.status)
-        # Not no-referrer, with which browsers send `Origin: null` and the form to connect again would be refused.
-        # strict-origin hides the code in this URL as well: no path or query leaves the page.
-        response.headers["Referrer-Policy"] = "strict-origin"
-        return response
+        return _not_connected(error)
     flash(f"{connection.account or connection.label} is connected.")
     done = redirect(url_for("links.show", slug=link.slug), 303)
     done.headers["Referrer-Policy"] = "no-referrer"
     return done
+
+
+@blueprint.get("/links/<slug>/connections/<label>/account")
+def confirm_account(slug: str, label: str) -> ResponseReturnValue:
+    """Ask whether another account than before is meant."""
+    outgoing = services().links.outgoing(slug)
+    try:
+        held = services().dance.held(outgoing, label, request.args.get("flow", ""), signed_in())
+    except NotConnectedError as error:
+        return _not_connected(error)
+    return render_template("dance/other_account.html", outgoing=outgoing, held=held)
+
+
+@blueprint.post("/links/<slug>/connections/<label>/account")
+def account_confirmed(slug: str, label: str) -> ResponseReturnValue:
+    outgoing, flow = services().links.outgoing(slug), request.form.get("flow", "")
+    try:
+        if request.form.get("meant") == "yes":
+            connection = services().dance.keep_held(outgoing, label, flow, signed_in(), actor())
+            flash(f"{connection.account} is connected.")
+        else:
+            with a_place_to_wait():
+                services().dance.drop_held(outgoing, label, flow, signed_in(), actor())
+            flash(f"Nothing was changed: {label} is what it was.")
+    except NotConnectedError as error:
+        return _not_connected(error)
+    return redirect(url_for("links.show", slug=slug), 303)
+
+
+def _not_connected(error: NotConnectedError) -> ResponseReturnValue:
+    response = make_response(render_template("dance/not_connected.html", error=error), error.status)
+    # Not no-referrer, with which browsers send `Origin: null` and the form to connect again would be refused.
+    # strict-origin hides the code in this URL as well: no path or query leaves the page.
+    response.headers["Referrer-Policy"] = "strict-origin"
+    return response
 
 
 def _readable(host: str) -> str:

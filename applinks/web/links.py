@@ -7,10 +7,10 @@ from werkzeug.datastructures import MultiDict
 from applinks.crypto import new_id
 from applinks.errors import BusyError, ConflictError, InvalidFieldError
 from applinks.forms.link import OutgoingForm, Steps, draft_fields, fill, read, steps, tell
-from applinks.models import INCOMING, ApplicationLink
+from applinks.models import INCOMING, ApplicationLink, State
 from applinks.oauth.registration import NAME_LENGTH, ClientRegistration
 from applinks.services.discovery import Found
-from applinks.services.links import Outgoing, connections_of, is_link_id
+from applinks.services.links import NEEDS_YOU, Outgoing, connections_of, is_link_id
 from applinks.services.registrations import values_of
 from applinks.web.address import asked_host
 from applinks.web.advice import redirect_warnings
@@ -33,10 +33,12 @@ def home() -> ResponseReturnValue:
 def index() -> ResponseReturnValue:
     """The list, page by page; for htmx, the rows alone, which hold no secret and so may be compressed."""
     search = request.args.get("q", "")[:NAME_LENGTH]
-    page = services().links.page(search, request.args.get("after", "")[: 2 * NAME_LENGTH])
+    state = request.args.get("state", "")
+    state = state if state in (NEEDS_YOU, *State) else ""
+    page = services().links.page(search, request.args.get("after", "")[: 2 * NAME_LENGTH], state=state)
     if by_htmx():
-        return compressed(make_response(render_template("links/_rows.html", page=page, search=search)))
-    return render_template("links/index.html", page=page, search=search)
+        return compressed(make_response(render_template("links/_rows.html", page=page, search=search, state=state)))
+    return render_template("links/index.html", page=page, search=search, state=state)
 
 
 @blueprint.get("/links/new")
@@ -107,7 +109,8 @@ def show(slug: str) -> ResponseReturnValue:
     events = services().events.recent(link.id)
     if link.direction == INCOMING:
         return render_template("links/incoming.html", link=link, incoming=links.incoming(link), events=events)
-    return render_template("links/outgoing.html", outgoing=links.outgoing(slug), events=events)
+    outgoing = links.outgoing(slug)
+    return render_template("links/outgoing.html", outgoing=outgoing, ends=links.deadlines(outgoing), events=events)
 
 
 @blueprint.get("/links/<slug>/edit")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -9,9 +10,11 @@ from functools import cache
 from flask import Flask
 from jinja2.ext import Extension
 from markupsafe import Markup, escape
+from peewee import DatabaseError, InterfaceError
 
 from applinks.models import Connection, State
 from applinks.providers.refusals import explain
+from applinks.services.deadlines import Deadline
 from applinks.web.current import services
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -56,7 +59,7 @@ STATES = {
 
 def install(app: Flask, asset_path: Callable[[str], str]) -> None:
     app.jinja_env.filters.update(
-        state_words=state_words, why=why, when=when, day=day, guided=guided, next_look=next_look
+        state_words=state_words, why=why, when=when, day=day, guided=guided, ends=ends, next_look=next_look
     )
     symbols = asset_path("mark.svg")
 
@@ -71,7 +74,7 @@ def install(app: Flask, asset_path: Callable[[str], str]) -> None:
         words = state_words(state)
         return Markup('<span class="lozenge {}">{}{}</span>').format(words.tone, icon(words.icon), words.label)
 
-    app.jinja_env.globals.update(icon=icon, lozenge=lozenge)
+    app.jinja_env.globals.update(icon=icon, lozenge=lozenge, states=STATES, need_a_person=need_a_person)
 
 
 def state_words(state: str) -> StateWords:
@@ -99,6 +102,18 @@ def when(at: int) -> Markup:
     stamp, exact = moment.isoformat(), moment.strftime("%-d %b %Y, %H:%M:%S UTC")
     said = _said(at - services().clock())
     return Markup(f'<time datetime="{stamp}" data-exact="{exact}" tabindex="0">{said}</time>')  # noqa: S704 (nothing of it is typed)
+
+
+def ends(deadline: Deadline) -> str:
+    """What of a link ends, and when."""
+    return deadline.words(services().clock())
+
+
+def need_a_person() -> int:
+    """How many links need a person, 0 where the database doesn't say: a page can be shown all the same."""
+    with suppress(DatabaseError, InterfaceError):
+        return services().links.need_a_person()
+    return 0
 
 
 def day(at: int) -> str:

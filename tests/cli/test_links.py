@@ -10,6 +10,7 @@ from applinks.models import ApplicationLink, Connection, Event, State
 from applinks.wiring import Services
 from tests.cli.conftest import Run
 from tests.conftest import CLIENT_SECRET
+from tests.standin import StandIn, raw_answer
 
 Connect = Callable[..., None]
 
@@ -118,3 +119,30 @@ def test_it_deletes_only_when_told_twice(run: Run, connect: Connect) -> None:
 
 def test_it_says_where_an_account_is_connected(run: Run, link_id: str) -> None:
     assert run("links", "connect", "payroll").out == "http://127.0.0.1:5000/links/payroll\n"
+
+
+def test_it_checks_a_link(run: Run, link_id: str) -> None:
+    said = run("links", "check", "payroll")
+    assert "passed   The provider's name leads to an address" in said.out
+    assert said.status in (0, 1)
+    steps = json.loads(run("links", "check", "payroll", "--json").out)["steps"]
+    assert {"address", "credentials", "connection"} <= {step["key"] for step in steps}
+
+
+def test_it_exits_with_1_where_a_step_fails(run: Run, link_id: str, provider: StandIn) -> None:
+    provider.documents["/token"] = raw_answer("<h1>No</h1>", 404, "text/html")
+    said = run("links", "check", "payroll")
+    assert said.status == 1
+    assert "failed   The token endpoint answers as one: It answered HTTP 404 with a web page." in said.out
+
+
+def test_it_checks_no_link_that_isnt_there(run: Run) -> None:
+    said = run("links", "check", "nowhere")
+    assert said.status == 1
+    assert "no application link here" in said.err
+
+
+def test_it_lists_those_in_a_state(run: Run, link_id: str) -> None:
+    assert "payroll" in run("links", "list", "--state", "disconnected").out
+    assert "payroll" not in run("links", "list", "--state", "needs_you").out
+    assert run("links", "list", "--state", "happy").status == 2

@@ -63,7 +63,7 @@ def test_it_says_of_googles_test_users_to_google_alone() -> None:
         ("refresh", "no_such_code", ""),
         ("refresh", "", ""),
         ("refresh", "AADSTS", "AADSTS1: x"),
-        ("refresh", "invalid_grant", "something else"),
+        ("authorization", "invalid_grant", "something else"),
         ("code", "INVALID_CLIENT", ""),
         ("refresh", "no_such_code", "AADSTS99999999999"),
     ],

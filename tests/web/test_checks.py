@@ -24,7 +24,7 @@ from applinks.services.checks import PARTS
 from applinks.settings import Settings
 from applinks.wiring import Services
 from tests.authority import Authority
-from tests.conftest import CLIENT_SECRET, Clock
+from tests.conftest import ADA, CLIENT_SECRET, Clock
 from tests.providers.conftest import moved
 from tests.standin import Answer, QuietHandler, StandIn, json_answer, raw_answer
 from tests.visitor import Visitor
@@ -238,7 +238,7 @@ class TestHere:
         self, check: Check, make: Callable[..., str], services: Services, provider: StandIn
     ) -> None:
         make()
-        services.checks._settings = replace(services.settings, base_url=provider.base_url)
+        services.checks._here._settings = replace(services.settings, base_url=provider.base_url)
         says(check()["base_url"], FAILED, "Something else than this Applinks answers", "APPLINKS_BASE_URL")
 
     def test_it_tells_that_nobody_answers(self, check: Check, make: Callable[..., str]) -> None:
@@ -250,10 +250,10 @@ class TestHere:
     ) -> None:
         make()
         server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
-        services.checks._settings = replace(services.settings, base_url=f"http://127.0.0.1:{server.server_port}")
+        services.checks._here._settings = replace(services.settings, base_url=f"http://127.0.0.1:{server.server_port}")
         thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        found = services.checks._here(services.links.outgoing("payroll"))[0]
+        found = services.checks.run(services.links.outgoing("payroll"), "here", ADA, reached=True)[0]
         server.shutdown()
         server.server_close()
         thread.join()
@@ -623,7 +623,7 @@ class TestConnections:
     ) -> None:
         connected({"refresh_token": "CANARY-r"}, provider="google")
         provider.documents["/token"] = UNKNOWN_CODE
-        says(check()["refresh"], FAILED, "Google", "Reconnect")
+        says(check()["refresh"], FAILED, "no longer accepts this grant", "Reconnect")
         assert Connection.get().state == State.RECONNECT_NEEDED
         says(check()["connection"], FAILED, "Reconnect")
 

@@ -26,8 +26,16 @@ PRIVATE |= {
 }
 PRIVATE |= {"links.edit_fields", "links.confirm_delete", "links.delete", "connections.show", "connections.refresh"}
 PRIVATE |= {"connections.disconnect", "connections.confirm_remove", "connections.remove", "dance.another"}
-PRIVATE |= {"dance.another_submitted", "dance.connect", "authorization.authorize", "authorization.decided"}
+PRIVATE |= {
+    "dance.another_submitted",
+    "dance.connect",
+    "dance.confirm_account",
+    "dance.account_confirmed",
+    "authorization.authorize",
+    "authorization.decided",
+}
 PRIVATE |= {f"api_keys.{name}" for name in ("index", "new", "make", "confirm_revoke", "revoke")}
+PRIVATE |= {"dance.confirm_account", "dance.account_confirmed"}
 PRIVATE |= {"audit.index", "audit.download", "checks.show", "checks.everything", "checks.run"}
 PRIVATE |= {"settings.show", "settings.choose_appearance", "settings.change_password", "sign_in.sign_out"}
 # What programs ask for with an API key.

@@ -115,3 +115,14 @@ def text(length: int) -> Callable[[str, str], str]:
         return value
 
     return read
+
+
+def one_of(*words: str) -> Callable[[str, str], str]:
+    """A reader of certain words."""
+
+    def read(name: str, value: str) -> str:
+        if value not in words:
+            raise InvalidFieldError(name, f"Write one of {', '.join(words)}.")
+        return value
+
+    return read

@@ -8,6 +8,7 @@ from applinks.models import State
 from applinks.oauth.options import OPTIONS, WORDS
 from applinks.oauth.sasl import USER, USER_LENGTH
 from applinks.services.findings import Result
+from applinks.services.links import NEEDS_YOU
 from applinks.services.registrations import FIELDS
 from applinks.services.renewal import Outcome
 from applinks.web.api.asking import route
@@ -78,7 +79,9 @@ def _paths() -> dict[str, Schema]:
         *(_query("link", _short(60)), _query("actor", _short(100)), _query("what", _short(60))),
         *(_query(name, _COUNT | {"maximum": 2**53}) for name in ("since", "until")),
     ]
-    search = [_query("search", _short(100), "How words of its name begin."), _query("after", _short(201))]
+    states = {"enum": [NEEDS_YOU, *(str(state) for state in State)]}
+    search = [_query("search", _short(100), "How words of its name begin."), _query("state", states)]
+    search.append(_query("after", _short(201)))
     one, all_of_one = "/links/{slug}", "/links/{slug}/connections"
     connection = f"{all_of_one}/{{label}}"
     return {
@@ -229,6 +232,8 @@ def _schemas() -> dict[str, Schema]:
         },
         **{"connections": _COUNT, "account": _or_null(_TEXT)},
         **{"expires_at": _or_null(_TIME), "refreshed_at": _or_null(_TIME)},
+        "deadline": _or_null(_object({"of": {"enum": ["secret", "consent", "certificate"]}, "at": _TIME}))
+        | {"description": "What ends within 30 days, or has ended."},
     }
     texts_of_event = ("actor", "actor_kind", "actor_id", "address", "what", "link", "label", "words")
     outgoing = _object(
@@ -292,6 +297,8 @@ def _schemas() -> dict[str, Schema]:
 def _field(name: str) -> Schema:
     if name in WORDS:
         return {"enum": ["", *WORDS[name]]}
+    if name == "client_secret_ends":
+        return {"type": "string", "pattern": "^(20[0-9]{2}-[0-9]{2}-[0-9]{2})?$", "description": "A day."}
     lengths = {"name": 100, "client_id": 512, "client_secret": 4096}
     return _short(lengths.get(name, 16_384)) | (
         {"description": "An option; empty: the default."} if name in OPTIONS else {}

@@ -9,14 +9,14 @@ from flask.typing import ResponseReturnValue
 
 from applinks.crypto import new_id
 from applinks.errors import AppError, BusyError, InvalidFieldError
-from applinks.models import ApplicationLink
+from applinks.models import ApplicationLink, State
 from applinks.oauth.registration import NAME_LENGTH
 from applinks.services.api_keys import Access
 from applinks.services.connections import NOT_ASKED
-from applinks.services.links import connections_of
+from applinks.services.links import NEEDS_YOU, connections_of
 from applinks.services.registrations import FIELDS, changed, read_registration
 from applinks.services.written import link_written, row_written
-from applinks.web.api.asking import access, body, query, route, text
+from applinks.web.api.asking import access, body, one_of, query, route, text
 from applinks.web.api.connections import seen
 from applinks.web.current import services
 from applinks.web.waiting import a_place_to_wait
@@ -30,8 +30,9 @@ _VERSION = re.compile(r'"([0-9]{1,9})"')
 def index() -> dict[str, Any]:
     """The links that a key is for, by name; `after` of an answer asks for the next page."""
     who = access()
-    sent = query(search=text(NAME_LENGTH), after=text(2 * NAME_LENGTH + 1))
-    page = services().links.page(sent["search"] or "", sent["after"] or "", only=who.link_ids)
+    sent = query(search=text(NAME_LENGTH), state=one_of(NEEDS_YOU, *State), after=text(2 * NAME_LENGTH + 1))
+    search, after, state = (sent[name] or "" for name in ("search", "after", "state"))
+    page = services().links.page(search, after, state=state, only=who.link_ids)
     return {"links": [row_written(row, services().settings.base_url) for row in page.rows], "after": page.after or None}
 
 

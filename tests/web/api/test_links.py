@@ -10,7 +10,7 @@ from applinks.services.links import PAGE
 from applinks.wiring import Services
 from tests.conftest import CLIENT_SECRET
 from tests.standin import StandIn, json_answer
-from tests.web.api.conftest import Script
+from tests.web.api.conftest import MakeScript, Script
 
 Connect = Callable[..., None]
 
@@ -197,3 +197,37 @@ def test_it_knows_no_other_methods(manager: Script, link_id: str, method: str) -
     answer = manager.ask(method, "/links/payroll/token")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
     assert (answer.json or {})["code"] == "method_not_allowed"
+
+
+def test_it_checks_a_link(manager: Script, link_id: str, provider: StandIn) -> None:
+    answer = manager.post("/links/payroll/checks")
+    assert answer.status_code == 200
+    steps = {step["key"]: step for step in answer.json["steps"]}
+    assert answer.json["result"] in ("warned", "failed")
+    assert steps["address"]["result"] == "passed"
+    assert any("a made-up code" in line for line in steps["credentials"]["exchange"])
+
+
+def test_it_checks_nothing_for_a_key_that_may_not(script: Script, make_script: MakeScript, link_id: str) -> None:
+    assert script.post("/links/payroll/checks").status_code == 403
+    row = {"slug": "wiki", "name": "Wiki", "name_key": "wiki", "direction": "outgoing"}
+    other = ApplicationLink.create(id="a" * 32, created_at=1, updated_at=1, **row)
+    assert make_script(other.id, manages=True).post("/links/payroll/checks").status_code == 404
+    assert script.post("/links/nowhere/checks").status_code in (403, 404)
+
+
+@pytest.mark.parametrize(("state", "found"), [("disconnected", 1), ("connected", 0), ("needs_you", 0)])
+def test_it_lists_by_state(script: Script, link_id: str, state: str, found: int) -> None:
+    assert len(script.get(f"/links?state={state}").json["links"]) == found
+
+
+def test_it_lists_by_no_state_that_it_doesnt_know(script: Script) -> None:
+    assert script.get("/links?state=happy").status_code == 422
+
+
+def test_it_notes_when_a_secret_ends(manager: Script, link_id: str) -> None:
+    changed = manager.ask("PATCH", "/links/payroll", json={"client_secret_ends": "2027-01-20"})
+    assert changed.json["client_secret_ends"] == "2027-01-20"
+    assert manager.get("/links").json["links"][0]["deadline"]["of"] == "secret"
+    refused = manager.ask("PATCH", "/links/payroll", json={"client_secret_ends": "soon"})
+    assert (refused.status_code, list(refused.json["fields"])) == (422, ["client_secret_ends"])
