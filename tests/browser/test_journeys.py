@@ -1,6 +1,5 @@
 """From nothing to a token, in a real browser: a custom provider by its issuer, and GitHub, both played by a stand-in."""
 
-import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -88,7 +87,7 @@ def result(page: Page, key: str) -> str:
 
 
 def connect(page: Page) -> None:
-    page.get_by_role("link", name=re.compile("^(Wiki|Code)$")).click()
+    page.get_by_role("navigation", name="Breadcrumb").get_by_role("link").last.click()
     page.get_by_role("button", name="Connect", exact=True).click()
     page.get_by_role("link", name="Allow").click()
     expect(page.get_by_role("status")).to_contain_text("is connected")

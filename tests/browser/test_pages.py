@@ -28,6 +28,7 @@ PATHS = (
     "/links",
     "/links/new?direction=incoming",
     "/links/demo-provider",
+    "/links/demo-provider/checks",
     "/links/demo-provider/connect-another",
     "/links/demo-provider/connections/default",
     f"/links/demo-provider/connections/check-settings-{'w' * 40}",
