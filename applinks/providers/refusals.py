@@ -1,8 +1,8 @@
 """What providers' refusals mean, and what mends them: one row a code, with its source.
 
 RFC 8414 and RFC 9207 have no codes of their own: what is wrong by them is said where it is found, in `oauth/answers` and
-`services/dance`. A code that only one provider uses is known wherever it comes from: a custom link may lead there, too. Facts marked "not
-checked" come from experience with the provider, not from a page of its documentation.
+`services/dance`. A code that only one provider uses is known wherever it comes from: a custom link may lead there, too. Facts
+marked "not checked" come from experience with the provider, not from a page of its documentation.
 """
 
 import re
