@@ -253,7 +253,7 @@ class RotatingProvider:
         name = self._owner(authorization.removeprefix("Bearer "))
         if name is None:
             return _json(401, {"error": "invalid_token"})
-        return _json(200, {"sub": name, "email": f"{name}@example.com"})
+        return _json(200, {"sub": name, "name": "Somebody"})  # each grant is another of the same account
 
     def _arrive(self, connection: socket.socket, form: dict[str, str]) -> Fault | None:
         with self._lock:

@@ -91,7 +91,7 @@ def test_it_gives_two_new_tokens_and_retires_the_old_one(rotating: RotatingProvi
 
 def test_it_ends_an_access_token_with_its_life(rotating: RotatingProvider, clock: Clock) -> None:
     access_token, refresh_token = rotating.grant("a")
-    assert userinfo(rotating, access_token).json() == {"sub": "a", "email": "a@example.com"}
+    assert userinfo(rotating, access_token).json() == {"sub": "a", "name": "Somebody"}
     clock.advance(3600)
     assert not rotating.access_token_is_valid(access_token)
     assert userinfo(rotating, access_token).status_code == 401
