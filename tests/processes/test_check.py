@@ -51,7 +51,7 @@ def test_it_finds_all_well_beside_a_server(machine: Machine) -> None:
     status, said = check(machine)
     assert status == 0
     assert f", process {server.pid}, last seen 20" in said
-    assert "\npayroll default: Connected; consent-1@example.com; " in said
+    assert "\npayroll default: Connected; Somebody; " in said
     assert "\npayroll second: Connected; consent-" in said
     events = [line.split("  ")[-1] for line in said.splitlines() if line.startswith("    ")]
     connected = ["connected by ada", "connect begun by ada"]
