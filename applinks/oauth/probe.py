@@ -6,6 +6,7 @@ An answer comes with who gave it: certificate, clock, and where a redirect would
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import requests
 
@@ -100,6 +101,13 @@ class Probe:
         return _answered(heard)
 
 
+def _is_url(text: str) -> bool:
+    try:
+        return bool(urlsplit(text))
+    except ValueError:
+        return False
+
+
 def _answered(heard: Heard) -> Answered:
     response = heard.response
     try:
@@ -110,7 +118,7 @@ def _answered(heard: Heard) -> Answered:
         response.status_code,
         response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
         response.content.decode("utf-8", "replace"),
-        heard.location,
+        heard.location if _is_url(heard.location) else "",
         clock,
         heard.certificate_ends,
     )

@@ -111,7 +111,7 @@ class ConnectionsCheck:
     def _ends(self, outgoing: Outgoing) -> list[Finding]:
         """How long until what can't be refreshed ends."""
         now, provider = self._clock(), outgoing.provider
-        ends = deadlines_of(outgoing.stored.client_secret_ends_at, None, provider, outgoing.connections)
+        ends = deadlines_of(outgoing.stored.client_secret_ends_at, None, provider, outgoing.connections, now)
         findings = [_deadline(end, now) for end in ends]
         has_secret = outgoing.profile.has_client_secret
         if provider.secret_life and has_secret and outgoing.stored.client_secret_ends_at is None:

@@ -109,7 +109,7 @@ class ConsentCheck:
             failed = Result.FAILED if page.refused else Result.UNKNOWN
             mend = "Correct the authorization endpoint with Edit." if page.refused else ""
             return [found(failed, page.words, mend, "edit" if mend else "")], ("", "")
-        if page.location.startswith(outgoing.redirect_uri):
+        if page.location.partition("?")[0] == outgoing.redirect_uri:
             query = parse_qs(urlsplit(page.location).query)
             error = safe_text(query.get("error", [""])[0], 64), safe_text(query.get("error_description", [""])[0])
             findings = [found(Result.PASSED, "The provider answers to the Redirect URL.")]

@@ -175,21 +175,23 @@ class Dance:
         return Held(row.state_digest, label, before, row.held_account)
 
     def keep_held(self, outgoing: Outgoing, label: str, flow: str, session: SignInSession, actor: Actor) -> Connection:
-        """Store a grant that waited: it is what was meant. Raises NotConnectedError, or crypto.UnreadableError."""
-        row, granted, sent_at = self._take_held(outgoing, label, flow, session)
-        words = f"It was {_account_of(outgoing, label)} before."
-        connection = self._store(outgoing, row, granted, sent_at, actor, words)
-        connection.account = row.held_account
-        connection.save(only=[Connection.account])
+        """Store a grant that waited: it is what was meant. Raises NotConnectedError."""
+        with database.atomic():  # taken and stored, or waiting still
+            row, granted, sent_at = self._take_held(outgoing, label, flow, session)
+            words = f"It was {_account_of(outgoing, label)} before."
+            connection = self._store(outgoing, row, granted, sent_at, actor, words)
+            connection.account = row.held_account
+            connection.save(only=[Connection.account])
         return connection
 
     def drop_held(self, outgoing: Outgoing, label: str, flow: str, session: SignInSession, actor: Actor) -> None:
-        """End a grant that waited: the account before stays. Raises NotConnectedError, or crypto.UnreadableError."""
+        """End a grant that waited: the account before stays. Raises NotConnectedError."""
         row, granted, _ = self._take_held(outgoing, label, flow, session)
         self._events.record(
             actor, "not connected", outgoing.link.id, label=label, words=f"{row.held_account} wasn't meant."
         )
-        self._link_client.revoke_grant(outgoing, granted)
+        with suppress(UnreadableError):  # without its client secret, the provider can't be told
+            self._link_client.revoke_grant(outgoing, granted)
 
     def _check_account(
         self, outgoing: Outgoing, flow: AuthorizationFlow, granted: Granted, sent_at: int, actor: Actor
@@ -232,7 +234,14 @@ class Dance:
         waiting = (AuthorizationFlow.state_digest == flow) & (AuthorizationFlow.held_grant_enc == row.held_grant_enc)
         if AuthorizationFlow.update(held_grant_enc="").where(waiting).execute() != 1:
             raise NotConnectedError("This was decided already.", slug=outgoing.link.slug, label=label)
-        content = json.loads(self._vault.held_grant(flow, row.held_grant_enc))
+        try:
+            content = json.loads(self._vault.held_grant(flow, row.held_grant_enc))
+        except UnreadableError:
+            raise NotConnectedError(
+                "What waits here can't be opened with the keys that Applinks has. Connect the account again.",
+                slug=outgoing.link.slug,
+                label=label,
+            ) from None
         return row, Granted(*content[:4]), content[4]
 
     def connect_without_account(self, slug: str, label: str, actor: Actor) -> Connection:

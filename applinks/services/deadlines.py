@@ -10,7 +10,11 @@ from applinks.services.findings import Action
 DAY = 86_400
 WARN_DAYS = 30
 
-_NAMES = {"secret": "The client secret", "consent": "The consent", "certificate": "The provider's certificate"}
+_NAMES = {
+    "secret": "The client secret",
+    "consent": "The consent",
+    "certificate": "The provider's certificate, as last seen,",
+}
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,17 @@ def deadlines_of(
     certificate_ends_at: int | None,
     provider: Provider | None,
     connections: list[Connection],
+    now: float,
 ) -> list[Deadline]:
-    """Everything of a link whose end is known, the first one first."""
+    """Everything of a link whose end is known, the first one first.
+
+    A certificate whose end has passed was renewed since it was seen, or calls fail and say so.
+    """
     found = []
     if client_secret_ends_at is not None:
         mend = "Make a new client secret at the provider, and type it with Edit."
         found.append(Deadline("secret", client_secret_ends_at, mend, "edit"))
-    if certificate_ends_at is not None:
+    if certificate_ends_at is not None and certificate_ends_at > now:
         mend = "Whoever runs the provider should renew it; Check this link looks again."
         found.append(Deadline("certificate", certificate_ends_at, mend, ""))
     for connection in connections:

@@ -144,7 +144,7 @@ class Links:
         name = self._catalogue[provider].name if provider in self._catalogue else ""
         working = sum(connection.state in (State.CONNECTED, State.EXPIRING) for connection in connections)
         now, drawer = self._clock(), self._catalogue.get(provider)
-        ends = deadlines_of(link.client_secret_ends_at, link.certificate_ends_at, drawer, connections)
+        ends = deadlines_of(link.client_secret_ends_at, link.certificate_ends_at, drawer, connections, now)
         near = next((end for end in ends if days(end.at, now) <= WARN_DAYS), None)
         return LinkRow(link, name, state, worst, len(connections), working, near)
 
@@ -157,7 +157,7 @@ class Links:
         """In words, what of a link ends soon or has ended."""
         now, stored = self._clock(), outgoing.stored
         ends = deadlines_of(
-            stored.client_secret_ends_at, stored.certificate_ends_at, outgoing.provider, outgoing.connections
+            stored.client_secret_ends_at, stored.certificate_ends_at, outgoing.provider, outgoing.connections, now
         )
         return [f"{end.words(now)} {end.mend}" for end in ends if days(end.at, now) <= WARN_DAYS]
 

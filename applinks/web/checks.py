@@ -47,7 +47,7 @@ def run(slug: str, part: str) -> ResponseReturnValue:
     with a_place_to_wait():
         findings = services().checks.run(outgoing, part, actor(), reached=reached)
     reached = reached and is_reached(findings)
-    failed = min(request.args.get("failed", 0, int), 100) + _failed(findings)
+    failed = min(max(request.args.get("failed", 0, int), 0), 100) + _failed(findings)
     after = PARTS[PARTS.index(part) + 1 :]
     following = ""
     if after:

@@ -52,7 +52,7 @@ def test_it_finds_all_well_beside_a_server(machine: Machine) -> None:
     assert status == 0
     assert f", process {server.pid}, last seen 20" in said
     assert "\npayroll default: Connected; Somebody; " in said
-    assert "\npayroll second: Connected; consent-" in said
+    assert "\npayroll second: Connected; Somebody; " in said
     events = [line.split("  ")[-1] for line in said.splitlines() if line.startswith("    ")]
     connected = ["connected by ada", "connect begun by ada"]
     assert events == ["refreshed by ada"] * 3 + connected + connected

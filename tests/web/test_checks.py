@@ -714,3 +714,24 @@ class TestPage:
         words = {"error": "<script>", "error_description": "<script>alert(1)</script>"}
         provider.documents["/token"] = json_answer(words, 400)
         assert "<script>alert" not in ada.post("/links/payroll/checks").text
+
+    @pytest.mark.parametrize(
+        "location",
+        ["http://[", "http://[::1/x", "//", "?error=invalid_scope", "http://a@b:99999999/", "\x80\xff", "x" * 9000],
+    )
+    def test_it_takes_any_redirect_calmly(
+        self, ada: Visitor, make: Callable[..., str], provider: StandIn, location: str
+    ) -> None:
+        make()
+        provider.documents["/authorize"] = raw_answer("", 302, Location=location)
+        page = ada.post("/links/payroll/checks")
+        assert page.status_code == 200
+        says(steps(page.text)["redirect_url_registered"], UNKNOWN)
+
+    @pytest.mark.parametrize(
+        ("failed", "said"), [("9" * 30, "100 steps"), ("-7", "nothing has failed"), ("x", "nothing")]
+    )
+    def test_it_takes_any_count_calmly(self, ada: Visitor, make: Callable[..., str], failed: str, said: str) -> None:
+        make()
+        page = ada.htmx("POST", f"/links/payroll/checks/connections?failed={failed}")
+        assert said in page.text

@@ -65,9 +65,14 @@ def test_it_warns_of_a_certificate_and_forgets_that_of_another(
     ada: Visitor, save: Callable[..., int], clock: Clock
 ) -> None:
     OutgoingLink.update(certificate_ends_at=int(clock()) + 3 * DAY).execute()
-    assert "provider's certificate ends in 3 days" in text_of(ada.get("/links"))
+    assert "provider's certificate, as last seen, ends in 3 days" in text_of(ada.get("/links"))
     save(client_id="another", client_secret=CLIENT_SECRET)
-    assert "certificate ends" not in text_of(ada.get("/links"))
+    assert "certificate" not in text_of(ada.get("/links"))
+
+
+def test_it_claims_no_end_of_a_certificate_that_may_have_been_renewed(ada: Visitor, link_id: str, clock: Clock) -> None:
+    OutgoingLink.update(certificate_ends_at=int(clock()) - 1).execute()
+    assert "certificate" not in text_of(ada.get("/links"))
 
 
 def test_it_warns_of_a_consent_that_no_refresh_prolongs(

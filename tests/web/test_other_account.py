@@ -149,3 +149,13 @@ def test_it_keeps_the_grant_sealed(reconnect: Callable[[str], str]) -> None:
     reconnect("bob@example.com")
     held = AuthorizationFlow.get(AuthorizationFlow.held_grant_enc != "")
     assert "CANARY" not in held.held_grant_enc
+
+
+@pytest.mark.parametrize("meant", ["yes", "no"])
+def test_it_says_so_where_the_grant_cant_be_opened(reconnect: Callable[[str], str], ada: Visitor, meant: str) -> None:
+    flow = flow_of(reconnect("bob@example.com"))
+    AuthorizationFlow.update(held_grant_enc="1.garbage").where(AuthorizationFlow.state_digest == flow).execute()
+    page = ada.post(PATH, {"flow": flow, "meant": meant})
+    assert page.status_code == 400
+    assert "can't be opened with the keys" in text_of(page)
+    assert Connection.get().account == "ada@example.com"
