@@ -25,11 +25,13 @@ PROBE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Silence:
-    """There was no answer that can be used. `distrusted`: because of the certificate; `refused`: the guard didn't call."""
+    """There was no answer that can be used. `distrusted`: because of the certificate; `refused`: the guard didn't call;
+    `answered`: there was one, too large or packed in a way that wasn't asked for."""
 
     words: str
     distrusted: bool = False
     refused: bool = False
+    answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Probe:
         except CallFailedError as failed:
             return Silence(str(failed), distrusted=failed.distrusted)
         except AnswerRefusedError as refused:
-            return Silence(str(refused))
+            return Silence(str(refused), answered=True)
         read(heard.response)
         return _answered(heard)
 

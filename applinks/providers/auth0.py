@@ -25,7 +25,7 @@ AUTH0 = Provider(
         Scope("offline_access", "a refresh token, so that the link stays connected"),
     ),
     client_authentication="client_secret_post",
-    refresh_scope="offline_access",
+    refresh_scopes=("offline_access",),
     client_id_form="[A-Za-z0-9]{32}",
     tells_redirect=True,
     console_url="https://manage.auth0.com/",

@@ -31,7 +31,6 @@ KEYCLOAK = Provider(
         Scope("offline_access", "a refresh token that outlives the account's session"),
     ),
     client_authentication="client_secret_basic",
-    refresh_scope="offline_access",
     refresh_idle_life=30 * 86_400,
     tells_redirect=True,
     guide=(

@@ -42,7 +42,7 @@ MICROSOFT = Provider(
     ),
     client_authentication="client_secret_post",
     scope_on_refresh=True,
-    refresh_scope="offline_access",
+    refresh_scopes=("offline_access",),
     client_id_form="[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     rotates=False,
     refresh_idle_life=90 * 86_400,

@@ -33,7 +33,7 @@ OKTA = Provider(
         Scope("offline_access", "a refresh token, so that the link stays connected"),
     ),
     client_authentication="client_secret_basic",
-    refresh_scope="offline_access",
+    refresh_scopes=("offline_access",),
     client_id_form="0oa[A-Za-z0-9]{17}",
     tells_redirect=True,
     guide=(

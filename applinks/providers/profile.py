@@ -31,8 +31,8 @@ class Provider:
     `places` are filled into its endpoints from the link. `None` as an endpoint means that the administrator gives it.
     `application_scopes` take the place of the default and usual ones with client credentials.
 
-    What it wants: `client_authentication` may be `detect`: try, and remember what works. `refresh_scope` is the scope
-    without which no refresh token is given, `authorization_parameters` are those without which it isn't. `json_body` is
+    What it wants: `client_authentication` may be `detect`: try, and remember what works. `refresh_scopes` are
+    those of which one must be asked for if a refresh token is to be given. `json_body` is
     for token requests in JSON. `client_id_form` is a regular expression for its client IDs.
 
     What it answers: `answer_separator` is what it writes between scopes, where that isn't what it wants to read;
@@ -71,7 +71,7 @@ class Provider:
     scope_on_refresh: bool = False
     redirect_uri_on_refresh: bool = False
     default_life: int | None = None
-    refresh_scope: str = ""
+    refresh_scopes: tuple[str, ...] = ()
     client_id_form: str = ""
     account: str = ""
     userinfo_body: str | None = None

@@ -14,6 +14,12 @@ from applinks.services.renewal import Outcome, Renewal
 
 MOST_CONNECTIONS = 5
 
+_MENDS: dict[str, str] = {
+    State.RECONNECT_NEEDED: "Choose Reconnect.",
+    State.CHECK_SETTINGS: "Check the link's settings with Edit.",
+    State.UNREADABLE: "Give Applinks the keys that it was stored with, or choose Reconnect.",
+}
+
 
 class ConnectionsCheck:
     def __init__(self, link_client: LinkClient, renewal: Renewal, clock: Callable[[], float]) -> None:
@@ -27,11 +33,17 @@ class ConnectionsCheck:
     def _connections(self, outgoing: Outgoing, actor: Actor, *, reached: bool) -> list[Finding]:
         if not outgoing.connections:
             return [Finding("connection", Result.SKIPPED, "No account is connected yet.", "Choose Connect.", "connect")]
-        return [
+        findings = [
             finding
             for connection in outgoing.connections[:MOST_CONNECTIONS]
             for finding in self._connection(outgoing, connection, actor, reached=reached)
         ]
+        if left := outgoing.connections[MOST_CONNECTIONS:]:
+            labels = ", ".join(str(connection.label) for connection in left)
+            findings.append(
+                Finding("connection", Result.SKIPPED, f"These weren't looked at, since there are many: {labels}.")
+            )
+        return findings
 
     def _connection(self, outgoing: Outgoing, connection: Connection, actor: Actor, *, reached: bool) -> list[Finding]:
         label = str(connection.label)
@@ -41,13 +53,14 @@ class ConnectionsCheck:
 
         if connection.state == State.DISCONNECTED:
             return [found("connection", Result.SKIPPED, "It isn't connected.", "Choose Connect.", "connections")]
-        if connection.state in (State.RECONNECT_NEEDED, State.CHECK_SETTINGS, State.UNREADABLE):
-            code, _, words = connection.words.partition(": ")
-            known = explain("refresh", code, words, outgoing.profile.provider)
-            cause, mend = (known.cause, known.mend) if known else (connection.words, "Choose Reconnect.")
+        if connection.state in _MENDS:
             action: Action = "edit" if connection.state == State.CHECK_SETTINGS else "connections"
-            return [found("connection", Result.FAILED, cause or "It needs a person.", mend, action)]
-        findings = [found("connection", Result.PASSED, f"{connection.account or label} is connected.")]
+            return [found("connection", Result.FAILED, *_why(outgoing, connection, _MENDS[connection.state]), action)]
+        if connection.state == State.RETRYING:
+            cause, mend = _why(outgoing, connection, "Applinks keeps trying.")
+            findings = [found("connection", Result.WARNED, f"The last refresh failed. {cause}", mend)]
+        else:
+            findings = [found("connection", Result.PASSED, f"{connection.account or label} is connected.")]
         if not outgoing.profile.without_account:
             findings += [self._refresh_token(outgoing, connection), _granted(connection)]
         findings.append(self._refresh(outgoing, connection, actor, reached=reached))
@@ -80,13 +93,13 @@ class ConnectionsCheck:
                 "replaces its refresh token at each use" if outgoing.provider.rotates else "may replace it at each use"
             )
             return found(Result.SKIPPED, f"The provider {why}, so it isn't used for a check. Refresh now does it.")
-        if self._renewal.renew(connection, actor) is Outcome.REFRESHED:
-            return found(Result.PASSED, "A new token was given and stored.")
+        outcome = self._renewal.renew(connection, actor)
         now = Connection.get_or_none(Connection.id == connection.id)
-        code, _, words = (now.words if now else "").partition(": ")
-        known = explain("refresh", code, words, outgoing.profile.provider)
-        cause = known.cause if known else (now.words if now else "") or "The token wasn't refreshed."
-        return found(Result.FAILED, cause, known.mend if known else "See the connection's history.", "connections")
+        if outcome is Outcome.REFRESHED:
+            return found(Result.PASSED, "A new token was given and stored.")
+        if outcome not in (Outcome.RETRYING, Outcome.REFUSED) or now is None:
+            return found(Result.UNKNOWN, f"It came to nothing: {outcome}.")
+        return found(Result.FAILED, *_why(outgoing, now, "See the connection's history."), "connections")
 
     def _account(self, outgoing: Outgoing, connection: Connection) -> Finding:
         def found(result: Result, cause: str, mend: str = "", action: Action = "") -> Finding:
@@ -121,6 +134,13 @@ class ConnectionsCheck:
             mend = "Note when the client secret ends with Edit."
             findings.append(Finding("secret", Result.UNKNOWN, f"{cause}it isn't noted when.", mend, "edit"))
         return findings
+
+
+def _why(outgoing: Outgoing, connection: Connection, mend: str) -> tuple[str, str]:
+    """Cause and mend of the state that a connection is in, as the provider's refusal says; else its words and `mend`."""
+    code, _, words = connection.words.partition(": ")
+    known = explain("refresh", code, words, outgoing.profile.provider)
+    return (known.cause, known.mend) if known else (str(connection.words) or "Nobody said why.", mend)
 
 
 def _granted(connection: Connection) -> Finding:

@@ -8,7 +8,7 @@ from applinks.oauth.answers import Away, Granted, Nonsense, Refused
 from applinks.oauth.client import Answer
 from applinks.oauth.probe import Answered, Probe, Silence
 from applinks.providers.refusals import explain
-from applinks.services.deadlines import WARN_DAYS, days
+from applinks.services.deadlines import WARN_DAYS, days, ending
 from applinks.services.findings import Action, Finding, Result, exchanged, skipped
 from applinks.services.links import Outgoing
 
@@ -37,6 +37,9 @@ class ProviderCheck:
                 mend = "Have the certificate renewed at the provider; if it is yours, install the new one."
                 findings.append(Finding("tls", Result.FAILED, heard.words, mend, exchange=exchange))
                 return [*findings, *skipped("There is no connection that can be trusted.", "clock", "token_endpoint")]
+            if heard.answered:
+                silent = Finding("token_endpoint", Result.FAILED, heard.words, _EDIT, "edit", exchange)
+                return [*findings, *skipped("Its answer can't be read.", "tls", "clock"), silent]
             port = urlsplit(url).port or 443
             mend = f"See that the provider is up, and that this machine's firewall lets it call {host} at port {port}."
             silent = Finding("token_endpoint", Result.FAILED, heard.words, mend)
@@ -64,9 +67,9 @@ class ProviderCheck:
     def _certificate(self, heard: Answered) -> Finding:
         if heard.certificate_ends is None:
             return Finding("tls", Result.SKIPPED, "Plain http on this machine: there is no certificate.")
-        left = days(heard.certificate_ends, self._clock())
-        said = f"The certificate is trusted and valid for {left} more days."
-        if left > WARN_DAYS:
+        now = self._clock()
+        said = f"The certificate is trusted, and {ending(heard.certificate_ends, now)}."
+        if days(heard.certificate_ends, now) > WARN_DAYS:
             return Finding("tls", Result.PASSED, said)
         return Finding("tls", Result.WARNED, said, "Whoever runs the provider should renew it before then.")
 

@@ -28,15 +28,21 @@ class Deadline:
     label: str = ""
 
     def words(self, now: float) -> str:
-        left = days(self.at, now)
-        if left < 0:
-            return f"{_NAMES[self.key]} has ended."
-        return f"{_NAMES[self.key]} ends {'today' if left == 0 else 'tomorrow' if left == 1 else f'in {left} days'}."
+        """What ends, and when, as people say it."""
+        return f"{_NAMES[self.key]} {ending(self.at, now)}."
 
 
 def days(at: int, now: float) -> int:
-    """Whole days until then, negative when it has passed."""
-    return int((at - now) // DAY)
+    """How many days later than today that day is (UTC), negative when it has passed."""
+    return int(at // DAY - now // DAY)
+
+
+def ending(at: int, now: float) -> str:
+    """When something ends, as people say it."""
+    left = days(at, now)
+    if left < 0:
+        return "has ended"
+    return f"ends {'today' if left == 0 else 'tomorrow' if left == 1 else f'in {left} days'}"
 
 
 def deadlines_of(

@@ -374,7 +374,7 @@ def _with_provider() -> "ModelSelect[ApplicationLink]":
 
 
 def _is_in(state: str) -> Any:
-    """Whether a link has a connection in a state, or is an outgoing one with none that was ever more than begun."""
+    """Whether a link has a connection in a state; for `disconnected`, whether it is an outgoing one with none in another."""
     mine = Connection.select(SQL("1")).where(Connection.link == ApplicationLink.id)
     if state == NEEDS_YOU:
         return fn.EXISTS(mine.where(Connection.state.in_(NEEDS_A_PERSON)))
@@ -427,9 +427,9 @@ def connections_of(link_id: str) -> list[Connection]:
 
 def lacks_for_refresh(outgoing: Outgoing) -> tuple[str, str]:
     """What is missing for a refresh token to be given, and what adds it; both empty where nothing is known to be."""
-    needed = outgoing.provider.refresh_scope
-    if needed and needed not in outgoing.stored.scopes.split():
-        return f"the scope {needed} isn't asked for", f"Add {needed} to Scopes with Edit."
+    needed = outgoing.provider.refresh_scopes
+    if needed and not set(needed) & set(outgoing.stored.scopes.split()):
+        return f"the scope {needed[0]} isn't asked for", f"Add {needed[0]} to Scopes with Edit."
     sent = dict(outgoing.profile.authorization_parameters)
     for name, value in outgoing.provider.authorization_parameters:
         if name in OFFLINE_PARAMETERS and sent.get(name) != value:

@@ -310,6 +310,7 @@ class TestProvider:
             (raw_answer("", 302, Location="https://elsewhere.example/token"), "redirect", "Correct the token endpoint"),
             (json_answer({}, 503), "HTTP 503", "Check again in a while"),
             (json_answer({"hello": "world"}), "usable access token", "Correct the token endpoint"),
+            (raw_answer("x" * 300_000), "larger than any", "Correct the token endpoint"),
         ],
     )
     def test_it_tells_what_is_no_token_endpoint(
@@ -434,7 +435,7 @@ class TestTls:
         self, check: Check, make: Callable[..., str], ada: Visitor
     ) -> None:
         make()
-        says(check()["tls"], WARNED, "valid for 0 more days", "renew")
+        says(check()["tls"], WARNED, "trusted, and ends tomorrow", "renew")
         assert OutgoingLink.get().certificate_ends_at is not None
 
     @pytest.mark.parametrize("trusted", [None])
@@ -599,6 +600,28 @@ class TestConnections:
     def test_it_says_which_scope_was_missing_for_one(self, check: Check, connected: Callable[..., None]) -> None:
         connected({}, provider="atlassian", scopes="read:me")
         says(check()["refresh_token"], FAILED, "since the scope offline_access isn't asked for", "Add offline_access")
+
+    @pytest.mark.parametrize("scopes", ["id refresh_token", "id offline_access"])
+    def test_it_knows_every_scope_that_brings_one(self, check: Check, make: Callable[..., str], scopes: str) -> None:
+        make(provider="salesforce", scopes=scopes)
+        says(check()["offline"], PASSED)
+
+    def test_it_warns_where_the_last_refresh_failed(self, check: Check, connected: Callable[..., None]) -> None:
+        connected({"refresh_token": "CANARY-r"})
+        Connection.update(state=State.RETRYING, words="The provider answered HTTP 503.").execute()
+        says(check()["connection"], WARNED, "The last refresh failed. The provider answered HTTP 503.", "keeps trying")
+
+    def test_it_asks_for_the_keys_of_what_it_cant_read(self, check: Check, connected: Callable[..., None]) -> None:
+        connected({"refresh_token": "CANARY-r"})
+        Connection.update(state=State.UNREADABLE, words="It can't be opened.").execute()
+        says(check()["connection"], FAILED, "It can't be opened.", "Give Applinks the keys")
+
+    def test_it_says_which_connections_it_left_out(self, check: Check, connected: Callable[..., None]) -> None:
+        connected({"refresh_token": "CANARY-r"})
+        link = Connection.get().link_id
+        for number in range(5):
+            Connection.create(id=new_id(), link=link, label=f"more-{number}", created_at=2_000_000_000 + number)
+        says(check()["connection"], SKIPPED, "since there are many: more-4.")
 
     def test_it_needs_none_for_a_token_without_an_end(self, check: Check, connected: Callable[..., None]) -> None:
         connected({"expires_in": None}, provider="github")

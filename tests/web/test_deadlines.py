@@ -50,12 +50,12 @@ def test_it_notes_nothing_that_is_no_day(ada: Visitor, save: Callable[..., int],
 
 @pytest.mark.parametrize(
     ("left", "words"),
-    [(31, ""), (29, "ends in 28 days"), (1, "ends today"), (-5, "has ended")],
+    [(31, ""), (30, "ends in 30 days"), (1, "ends tomorrow"), (0, "ends today"), (-1, "has ended")],
 )
 def test_it_warns_of_a_secret_within_thirty_days(
     ada: Visitor, save: Callable[..., int], clock: Clock, left: int, words: str
 ) -> None:
-    save(client_secret_ends=day(clock, left + (left > 30)))
+    save(client_secret_ends=day(clock, left))
     for path in ("/links", "/links/payroll"):
         page = text_of(ada.get(path))
         assert (f"The client secret {words}" in page) if words else ("The client secret ends in" not in page)
