@@ -12,6 +12,7 @@ from threading import Thread
 
 import pytest
 from flask import Flask
+from werkzeug.datastructures import Headers
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
@@ -44,6 +45,13 @@ def token_endpoint(request: Request) -> Response:
         return json_answer({"access_token": "CANARY-a", "token_type": "Bearer", "expires_in": 3600})(request)
     known = request.authorization and request.authorization.password == CLIENT_SECRET
     return (UNKNOWN_CODE if known else UNKNOWN_CLIENT)(request)
+
+
+class Unchanged(Response):
+    """Sends its headers as they were given, which Werkzeug mends by itself."""
+
+    def get_wsgi_headers(self, environ: object) -> Headers:
+        return self.headers
 
 
 def by_post(request: Request) -> Response:
@@ -233,6 +241,16 @@ class TestHere:
         found = check()
         says(found["redirect_url"], PASSED)
         says(found["base_url"], WARNED, "knows no address of applinks.example.com", "APPLINKS_BASE_URL")
+
+    @pytest.mark.parametrize("environ", ["https://applinks.example.com"], indirect=True)
+    def test_it_calls_its_own_address_and_no_other_wherever_it_is(
+        self, check: Check, make: Callable[..., str], services: Services
+    ) -> None:
+        services.guard._resolve = lambda host: ["127.0.0.1"]
+        make(provider="google")
+        found = check()
+        says(found["base_url"], WARNED, "applinks.example.com can't be reached")
+        says(found["address"], FAILED, "a loopback address")
 
     def test_it_tells_that_something_else_answers(
         self, check: Check, make: Callable[..., str], services: Services, provider: StandIn
@@ -746,8 +764,9 @@ class TestPage:
         self, ada: Visitor, make: Callable[..., str], provider: StandIn, location: str
     ) -> None:
         make()
-        provider.documents["/authorize"] = raw_answer("", 302, Location=location)
+        provider.documents["/authorize"] = lambda request: Unchanged("", 302, headers={"Location": location})
         page = ada.post("/links/payroll/checks")
+        assert "HTTP 302" in steps(page.text)["redirect_url_registered"][1]
         assert page.status_code == 200
         says(steps(page.text)["redirect_url_registered"], UNKNOWN)
 
