@@ -41,7 +41,7 @@ class ClientCheck:
         usual = profile.client_authentication
         tried: list[str] = []
         self._events.record(actor, "checked", outgoing.link.id)
-        refused: list[Finding] = []
+        tries: list[Finding] = []
         for method in self._methods(outgoing):
             try:
                 answer = self._link_client.try_credentials(outgoing, method)
@@ -51,17 +51,19 @@ class ClientCheck:
             asked = "client credentials" if profile.without_account else "a made-up code"
             tried += [f"POST {profile.token_endpoint} with {asked} and {method}", f"→ {told(answer)}"]
             result, cause, mend = self._judged(outgoing, answer)
-            if result is Result.PASSED and refused and usual:
+            if result is Result.PASSED and tries and usual:
                 cause = f"The provider takes {method}, and not {usual}."
                 mend = f"Choose {method} under Advanced, Client authentication, with Edit."
                 return Finding("credentials", Result.FAILED, cause, mend, "edit", tuple(tried))
             if result is Result.PASSED and not usual:
                 cause = f"{cause} They are sent as {method}."
             finding = Finding("credentials", result, cause, mend, "edit" if mend else "", tuple(tried))
-            if result is not Result.FAILED or not _is_unrecognised(answer):
+            tries.append(finding)
+            # Another method is worth a try where the client wasn't recognised, or nobody knows which one is right.
+            if result is Result.PASSED or not (usual is None or len(tries) > 1 or _is_unrecognised(answer)):
                 return finding
-            refused.append(finding)
-        return replace(refused[0], exchange=tuple(tried))
+        failed = [finding for finding in tries if finding.result is Result.FAILED]
+        return replace((failed or tries)[0], exchange=tuple(tried))
 
     def _methods(self, outgoing: Outgoing) -> list[ClientAuthentication]:
         """The method that the link has first, then the others there are."""

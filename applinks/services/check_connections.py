@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from applinks.crypto import UnreadableError
-from applinks.models import Connection, State
+from applinks.models import ApplicationLink, Connection, State
 from applinks.providers.refusals import explain
 from applinks.services.deadlines import DAY, WARN_DAYS, Deadline, days, deadlines_of
 from applinks.services.events import Actor
@@ -65,7 +65,7 @@ class ConnectionsCheck:
             findings += [self._refresh_token(outgoing, connection), _granted(connection)]
         findings.append(self._refresh(outgoing, connection, actor, reached=reached))
         fresh = Connection.get_or_none(Connection.id == connection.id)
-        if fresh and fresh.access_token_enc and not outgoing.profile.without_account:
+        if fresh and fresh.access_token_enc and not outgoing.profile.without_account and _is_as_read(outgoing):
             findings.append(self._account(outgoing, fresh))
         return findings
 
@@ -134,6 +134,12 @@ class ConnectionsCheck:
             mend = "Note when the client secret ends with Edit."
             findings.append(Finding("secret", Result.UNKNOWN, f"{cause}it isn't noted when.", mend, "edit"))
         return findings
+
+
+def _is_as_read(outgoing: Outgoing) -> bool:
+    """Whether the link's settings are still those: a token that was read before is for them, and for nobody else."""
+    same = (ApplicationLink.id == outgoing.link.id) & (ApplicationLink.version == outgoing.link.version)
+    return bool(ApplicationLink.select().where(same).exists())
 
 
 def _why(outgoing: Outgoing, connection: Connection, mend: str) -> tuple[str, str]:

@@ -68,7 +68,7 @@ class ConsentCheck:
         ]
         method = profile.client_authentication
         if method and method not in metadata.client_authentications:
-            differing.append(f"client authentication {', '.join(metadata.client_authentications)[:200]}")
+            differing.append(f"client authentication {safe_text(', '.join(metadata.client_authentications), 200)}")
         if metadata.code_challenge_methods is not None and "S256" not in metadata.code_challenge_methods:
             differing.append("no PKCE with S256")
         if differing:

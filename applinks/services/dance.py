@@ -190,6 +190,8 @@ class Dance:
         self._events.record(
             actor, "not connected", outgoing.link.id, label=label, words=f"{row.held_account} wasn't meant."
         )
+        if row.pins != _pins(outgoing):
+            return  # the link leads elsewhere by now, where this grant is nobody's business
         with suppress(UnreadableError):  # without its client secret, the provider can't be told
             self._link_client.revoke_grant(outgoing, granted)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from applinks.errors import InvalidFieldError
-from applinks.oauth.answers import Metadata
+from applinks.oauth.answers import Metadata, safe_text
 from applinks.oauth.client import OAuthClient
 
 _KNOWN = ("client_secret_basic", "client_secret_post")
@@ -56,7 +56,9 @@ def _notes(metadata: Metadata) -> tuple[str, ...]:
     notes = []
     methods = metadata.client_authentications
     if not {*_KNOWN, "none"} & set(methods):
-        notes.append(f"It names no client authentication that Applinks knows, but {', '.join(methods)[:200]}.")
+        notes.append(
+            f"It names no client authentication that Applinks knows, but {safe_text(', '.join(methods), 200)}."
+        )
     if metadata.code_challenge_methods is None:
         notes.append("It says nothing of PKCE. Applinks always sends a code challenge (S256), which does no harm.")
     elif "S256" in metadata.code_challenge_methods:

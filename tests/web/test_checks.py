@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request, Response
 
 from applinks import create_app
 from applinks.crypto import new_id
-from applinks.models import Connection, Event, OutgoingLink, State
+from applinks.models import ApplicationLink, Connection, Event, OutgoingLink, State
 from applinks.oauth.guard import Guard
 from applinks.providers import CATALOGUE, Catalogue
 from applinks.services.checks import PARTS
@@ -191,6 +191,22 @@ class TestCredentials:
         provider.documents["/token"] = json_answer({"error": "invalid_grant", "error_description": words}, 400)
         make(provider="microsoft", tenant="contoso.com")
         says(check()["credentials"], UNKNOWN, "before it looked at the client")
+
+    @pytest.mark.parametrize("other", [json_answer({"error": "invalid_request"}, 400), json_answer({}, 429)])
+    def test_it_tells_a_wrong_secret_whatever_is_said_to_the_other_method(
+        self, check: Check, make: Callable[..., str], provider: StandIn, other: Answer
+    ) -> None:
+        provider.documents["/token"] = lambda request: (UNKNOWN_CLIENT if request.authorization else other)(request)
+        make(client_authentication="client_secret_basic")
+        says(check()["credentials"], FAILED, "refused the client ID or the client secret")
+
+    def test_it_goes_on_to_look_for_the_method_where_one_is_misunderstood(
+        self, check: Check, make: Callable[..., str], provider: StandIn
+    ) -> None:
+        missing = json_answer({"error": "invalid_request", "error_description": "client_id is missing"}, 400)
+        provider.documents["/token"] = lambda request: (missing if request.authorization else UNKNOWN_CODE)(request)
+        make(client_authentication="detect")
+        says(check()["credentials"], PASSED, "sent as client_secret_post")
 
     def test_it_tells_a_secret_that_cant_be_read(self, check: Check, make: Callable[..., str]) -> None:
         make()
@@ -577,6 +593,7 @@ class TestMetadata:
         [
             ({"token_endpoint_auth_methods_supported": ["client_secret_post"]}, "client_secret_post"),
             ({"code_challenge_methods_supported": ["plain"]}, "no PKCE with S256"),
+            ({"token_endpoint_auth_methods_supported": ["\ud800", "other"]}, "client authentication , other"),
         ],
     )
     def test_it_tells_what_wont_go_together(
@@ -690,6 +707,17 @@ class TestConnections:
         connected({"refresh_token": "CANARY-r"})
         provider.documents["/userinfo"] = json_answer({}, 403)
         says(check()["account"], WARNED, "doesn't say which account", "Userinfo endpoint")
+
+    def test_it_shows_no_token_to_an_endpoint_that_was_changed_meanwhile(
+        self, connected: Callable[..., None], provider: StandIn, services: Services
+    ) -> None:
+        connected({"refresh_token": "CANARY-r"})
+        before = services.links.outgoing("payroll")
+        ApplicationLink.update(version=ApplicationLink.version + 1).execute()
+        provider.asked.clear()
+        findings = services.checks.run(before, "connections", ADA, reached=True)
+        assert "account" not in [finding.key for finding in findings]
+        assert not provider.asked
 
     @pytest.mark.parametrize(
         ("later", "result", "words"),

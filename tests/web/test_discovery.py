@@ -101,6 +101,7 @@ def test_it_makes_a_public_client_where_there_is_no_other(ada: Visitor, provider
     [
         ({"code_challenge_methods_supported": ["plain"]}, "may refuse to connect"),
         ({"token_endpoint_auth_methods_supported": ["private_key_jwt", "tls_client_auth"]}, "private_key_jwt"),
+        ({"token_endpoint_auth_methods_supported": ["\ud800", "other"]}, "other"),
     ],
 )
 def test_it_warns_of_what_wont_work(

@@ -159,3 +159,14 @@ def test_it_says_so_where_the_grant_cant_be_opened(reconnect: Callable[[str], st
     assert page.status_code == 400
     assert "can't be opened with the keys" in text_of(page)
     assert Connection.get().account == "ada@example.com"
+
+
+def test_it_tells_nobody_else_of_the_grant_that_wasnt_meant(
+    reconnect: Callable[[str], str], ada: Visitor, provider: StandIn, link_form: dict[str, str]
+) -> None:
+    flow = flow_of(reconnect("bob@example.com"))
+    elsewhere = link_form | {"revocation_endpoint": f"{provider.base_url}/elsewhere", "version": "1"}
+    assert ada.post("/links/payroll/edit", elsewhere).status_code == 303
+    assert ada.post(PATH, {"flow": flow, "meant": "no"}).status_code == 303
+    sent = [asked.form["token"] for asked in provider.asked if asked.path == "/elsewhere"]
+    assert provider.refresh_token not in sent
