@@ -74,7 +74,7 @@ class Probe:
             answer.append(read_token_answer(response, form_encoded=profile.form_encoded_answers))
 
         form: dict[str, str] = {"grant_type": profile.grant_type}
-        heard = self._ask("POST", url, form=form, read=read)
+        heard = self._ask("POST", url, form=form, in_json=profile.json_body, read=read)
         return heard, answer[0] if answer else None
 
     def _ask(
@@ -83,12 +83,15 @@ class Probe:
         url: str,
         *,
         form: dict[str, str] | None = None,
+        in_json: bool = False,
         accept: str = "application/json",
         own: bool = False,
         read: Callable[[requests.Response], None] = lambda _: None,
     ) -> Answered | Silence:
         headers = {"User-Agent": "Applinks", "Accept": accept, "Accept-Encoding": "identity", "Connection": "close"}
-        request = requests.Request(method, url, headers=headers, data=form).prepare()
+        request = requests.Request(
+            method, url, headers=headers, data=None if in_json else form, json=form if in_json else None
+        ).prepare()
         try:
             if form:
                 self._guard.endpoint(url)

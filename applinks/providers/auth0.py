@@ -17,7 +17,6 @@ AUTH0 = Provider(
     revocation_endpoint="https://{host}/oauth/revoke",
     issuer="https://{host}/",
     places=(host("company.eu.auth0.com"),),
-    grant_types=("authorization_code", "client_credentials"),
     default_scopes=("openid", "email", "offline_access"),
     usual_scopes=(
         Scope("openid", "who the account is"),

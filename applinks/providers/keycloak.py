@@ -23,7 +23,6 @@ KEYCLOAK = Provider(
         ),
         path("Of an old Keycloak it is /auth."),
     ),
-    grant_types=("authorization_code", "client_credentials"),
     default_scopes=("openid", "email", "offline_access"),
     usual_scopes=(
         Scope("openid", "who the account is"),

@@ -13,6 +13,7 @@ NOTION = Provider(
     authorization_endpoint="https://api.notion.com/v1/oauth/authorize",
     token_endpoint="https://api.notion.com/v1/oauth/token",  # noqa: S106 (an address)
     userinfo_endpoint="https://api.notion.com/v1/users/me",
+    account="bot.owner.user.person.email",
     userinfo_headers=(("Notion-Version", "2022-06-28"),),
     authorization_parameters=(("owner", "user"),),
     client_authentication="client_secret_basic",

@@ -25,7 +25,6 @@ OKTA = Provider(
             before="/",
         ),
     ),
-    grant_types=("authorization_code", "client_credentials"),
     default_scopes=("openid", "email", "offline_access"),
     usual_scopes=(
         Scope("openid", "who the account is"),

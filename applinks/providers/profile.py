@@ -41,7 +41,7 @@ class Provider:
     POST, of JSON where it isn't empty.
 
     How long things live, in seconds, None where that isn't known: `refresh_idle_life` without a refresh,
-    `refresh_life` in all, `consent_life` from the consent on, whatever is refreshed, `secret_life` at most. `rotates`
+    `consent_life` from the consent on, whatever is refreshed, `secret_life` at most. `rotates`
     says whether a refresh replaces the refresh token, None where that isn't known.
 
     Its console: `guide` are the steps of a registration, with `{redirect_url}` and `{scopes}`. `tells_redirect` is for a
@@ -79,7 +79,6 @@ class Provider:
     places: tuple[Place, ...] = ()
     rotates: bool | None = None
     refresh_idle_life: int | None = None
-    refresh_life: int | None = None
     consent_life: int | None = None
     secret_life: int | None = None
     console_url: str | None = None

@@ -14,7 +14,7 @@ SLACK = Provider(
     authorization_endpoint="https://slack.com/oauth/v2/authorize",
     token_endpoint="https://slack.com/api/oauth.v2.access",  # noqa: S106 (an address)
     userinfo_endpoint="https://slack.com/api/auth.test",
-    account="user",
+    account="team",
     default_scopes=("channels:read",),
     usual_scopes=(
         Scope("channels:read", "see public channels"),

@@ -36,7 +36,8 @@ def _address(settings: Settings, provider: Provider) -> Finding:
     )
     if provider.refuses_private_redirects:
         cause = f"{host} is a private address: {provider.name} refuses it as a Redirect URL."
-        return Finding("redirect_url", Result.FAILED, cause, mend)
+        # Of one's own machine, for tests, it may be taken all the same.
+        return Finding("redirect_url", Result.WARNED if is_loopback(host) else Result.FAILED, cause, mend)
     cause = f"{host} is a private address: many providers refuse it as a Redirect URL."
     return Finding("redirect_url", Result.WARNED, cause, mend)
 

@@ -76,6 +76,8 @@ class ClientCheck:
     def _judged(self, outgoing: Outgoing, answer: Answer) -> tuple[Result, str, str]:
         provider = outgoing.profile.provider
         match answer:
+            case Granted() if not outgoing.profile.without_account:
+                return Result.UNKNOWN, "The provider gave a token for a code that nobody was given.", ""
             case Granted():
                 return Result.PASSED, _RIGHT, ""
             case Refused() if any(number in answer.words for number in _TOO_EARLY):

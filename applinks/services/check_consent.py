@@ -120,7 +120,8 @@ class ConsentCheck:
                 findings.append(Finding("consent_page", Result.FAILED, cause, mend, "edit", exchange))
             return findings, error
         said = f"{page.text}\n{page.location}\n{_google_error(page.location)}"
-        told = page.status >= 400 or bool(_google_error(page.location)) or "redirect_uri_mismatch" in said
+        sent_away = "error" in parse_qs(urlsplit(page.location).query)
+        told = page.status >= 400 or sent_away or bool(_google_error(page.location)) or "redirect_uri_mismatch" in said
         if told and _REDIRECT_WORDS.search(said):
             return [found(Result.FAILED, f"{name} doesn't know this Redirect URL.", _REGISTER, "console")], ("", "")
         if told and _CLIENT_WORDS.search(said):
@@ -129,6 +130,8 @@ class ConsentCheck:
         if page.status in (404, 405, 410, 501):
             cause = f"The authorization endpoint answered HTTP {page.status}: there is no page that asks for consent."
             return [found(Result.FAILED, cause, "Correct the authorization endpoint with Edit.", "edit")], ("", "")
+        if sent_away:
+            return [found(Result.UNKNOWN, "The provider leads to an error page that doesn't say more.")], ("", "")
         if page.status >= 400:
             return [found(Result.UNKNOWN, f"The authorization endpoint answered HTTP {page.status}.")], ("", "")
         if outgoing.provider.tells_redirect:
@@ -169,6 +172,8 @@ def _scopes(
         unknown = [scope for scope in asked if scope not in metadata.scopes]
         if unknown:
             cause = f"The provider's metadata doesn't name {', '.join(unknown)}; some providers name only a part."
+            if outgoing.provider.brings_endpoints:
+                return found(Result.UNKNOWN, cause)
             return found(Result.WARNED, cause, "See that Scopes is written as the provider does, with Edit.", "edit")
         return found(Result.PASSED, "The provider's metadata names all of them.")
     return found(Result.UNKNOWN, "The provider doesn't tell before somebody consents.")

@@ -50,18 +50,12 @@ class ProviderCheck:
 
     def _addresses(self, outgoing: Outgoing) -> Finding:
         profile = outgoing.profile
-        wrong = self._probe.resolve(outgoing.host)
-        mend = (
-            ""
-            if "APPLINKS_" in wrong
-            else "Correct the host with Edit, or see that this machine's name service knows it."
-        )
-        if wrong:
-            return Finding("address", Result.FAILED, wrong, mend, "edit")
+        if wrong := self._probe.resolve(outgoing.host):
+            return Finding("address", Result.FAILED, wrong, _mend_of_address(wrong), "edit")
         others = {urlsplit(url).hostname or "" for url in (profile.authorization_endpoint, profile.userinfo_endpoint)}
         for host in sorted(others - {outgoing.host, ""}):
             if wrong := self._probe.resolve(host):
-                return Finding("address", Result.WARNED, wrong, mend, "edit")
+                return Finding("address", Result.WARNED, wrong, _mend_of_address(wrong), "edit")
         return Finding("address", Result.PASSED, f"{outgoing.host} has an address that may be called.")
 
     def _certificate(self, heard: Answered) -> Finding:
@@ -105,6 +99,8 @@ class ProviderCheck:
             return found(Result.UNKNOWN, "It gives tokens to whoever asks, without looking at the client.")
         if isinstance(said, Away):
             return found(Result.UNKNOWN if heard.status == 429 else Result.FAILED, said.words, _AGAIN)
+        if isinstance(said, Nonsense) and said.unauthenticated:
+            return found(Result.UNKNOWN, "It wants to know who asks, before it says more.")
         if isinstance(said, Nonsense) and said.redirect:
             return found(Result.FAILED, said.words, _EDIT, "edit")
         if profile.authorization_endpoint != profile.token_endpoint and not profile.without_account:
@@ -127,3 +123,9 @@ class ProviderCheck:
                 "edit",
             )
         return found(Result.FAILED, said.words if said else "It said nothing.", _EDIT, "edit")
+
+
+def _mend_of_address(wrong: str) -> str:
+    """What mends an address, where the words about it don't say so themselves."""
+    told = "APPLINKS_" in wrong
+    return "" if told else "Correct the host with Edit, or see that this machine's name service knows it."

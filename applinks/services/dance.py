@@ -192,6 +192,9 @@ class Dance:
         )
         if row.pins != _pins(outgoing):
             return  # the link leads elsewhere by now, where this grant is nobody's business
+        namesakes = [one for one in outgoing.connections if one.account == row.held_account and one.access_token_enc]
+        if namesakes:
+            return  # some providers end every grant of an account at once, and theirs is needed
         with suppress(UnreadableError):  # without its client secret, the provider can't be told
             self._link_client.revoke_grant(outgoing, granted)
 

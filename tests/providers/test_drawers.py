@@ -73,8 +73,8 @@ ANSWERS: dict[str, tuple[dict[str, object], dict[str, object], str]] = {
     "keycloak": ({"scope": "a b", "not-before-policy": 0}, {"preferred_username": "ada-k"}, "ada-k"),
     "notion": (
         {"bot_id": "1", "workspace_name": "Corp", "owner": {"type": "user"}, "expires_in": None},
-        {"object": "user", "name": "Corp link", "bot": {}},
-        "Corp link",
+        {"object": "user", "name": "A bot", "bot": {"owner": {"user": {"person": {"email": "ada@n.example"}}}}},
+        "ada@n.example",
     ),
     "okta": ({"scope": "a b"}, {"sub": "1", "email": "ada@o.example"}, "ada@o.example"),
     "salesforce": (
@@ -85,7 +85,7 @@ ANSWERS: dict[str, tuple[dict[str, object], dict[str, object], str]] = {
     "slack": (
         {"ok": True, "token_type": "bot", "scope": "a,b", "authed_user": {"id": "U1"}, "team": {"id": "T1"}},
         {"ok": True, "user": "payroll-bot", "team": "Corp"},
-        "payroll-bot",
+        "Corp",
     ),
     "spotify": ({"scope": "a b"}, {"display_name": "Ada S", "id": "ada"}, "Ada S"),
     "zoom": ({"scope": "a b c", "api_url": "https://api.zoom.us"}, {"email": "ada@z.example"}, "ada@z.example"),

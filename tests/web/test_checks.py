@@ -485,6 +485,7 @@ class TestConsentPage:
             raw_answer("<h1>Error 400: redirect_uri_mismatch</h1>", 400, "text/html"),
             raw_answer("<p>Invalid parameter: redirect_uri</p>", 400, "text/html"),
             raw_answer("<p>The redirect URI is not registered for this client.</p>", 401, "text/html"),
+            raw_answer("", 302, Location="https://tenant.example/error?error=invalid_request&error_description=redirect_uri+mismatch"),
             raw_answer("", 302, Location="https://accounts.google.com/signin/oauth/error?authError="
                        + urlsafe_b64encode(b"\n\x15redirect_uri_mismatch\x12").decode().rstrip("=")),
         ],
@@ -786,7 +787,16 @@ class TestPage:
 
     @pytest.mark.parametrize(
         "location",
-        ["http://[", "http://[::1/x", "//", "?error=invalid_scope", "http://a@b:99999999/", "\x80\xff", "x" * 9000],
+        [
+            "http://[",
+            "http://[::1/x",
+            "//",
+            "?error=invalid_scope",
+            "https://id.example/error?error=x",
+            "http://a@b:99999999/",
+            "\x80\xff",
+            "x" * 9000,
+        ],
     )
     def test_it_takes_any_redirect_calmly(
         self, ada: Visitor, make: Callable[..., str], provider: StandIn, location: str

@@ -170,3 +170,13 @@ def test_it_tells_nobody_else_of_the_grant_that_wasnt_meant(
     assert ada.post(PATH, {"flow": flow, "meant": "no"}).status_code == 303
     sent = [asked.form["token"] for asked in provider.asked if asked.path == "/elsewhere"]
     assert provider.refresh_token not in sent
+
+
+def test_it_ends_no_grant_of_an_account_that_is_connected_elsewhere(
+    reconnect: Callable[[str], str], ada: Visitor, provider: StandIn, connect: Callable[..., None]
+) -> None:
+    provider.userinfo = {"email": "bob@example.com"}
+    connect("sales")
+    flow = flow_of(reconnect("bob@example.com"))
+    assert ada.post(PATH, {"flow": flow, "meant": "no"}).status_code == 303
+    assert not revoked(provider)
