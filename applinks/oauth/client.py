@@ -8,6 +8,7 @@ differs from the one asked for.
 import json
 import logging
 import os
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -162,7 +163,7 @@ class OAuthClient:
             body = urlencode(profile.refresh_parameters)
             session.refresh_token(profile.token_endpoint, refresh_token, body=body, auth=auth, **in_body)
 
-        secrets = (credentials.client_secret, refresh_token)
+        secrets = (*_spellings(credentials), refresh_token)
         return self._ask(profile, session, "refresh_token_response", ask, secrets)
 
     def revoke(
@@ -175,7 +176,7 @@ class OAuthClient:
 
         def ask() -> Revoked | Refused | Away | Nonsense:
             with self._session() as session, session.post(profile.revocation_endpoint, form, auth=auth) as response:
-                return read_revocation_answer(response, secrets=(credentials.client_secret, token))
+                return read_revocation_answer(response, secrets=(*_spellings(credentials), token))
 
         return _answered(ask)
 
@@ -273,7 +274,7 @@ class OAuthClient:
                 **proof,
             )
 
-        secrets = (credentials.client_secret, *proof.values())
+        secrets = (*_spellings(credentials), *proof.values())
         return self._ask(profile, session, "access_token_response", ask, secrets)
 
     def _ask(
@@ -350,6 +351,12 @@ def _client_authentication(
     if method == "client_secret_post":
         return _no_authentication, {"client_id": credentials.client_id, "client_secret": credentials.client_secret}
     return HTTPBasicAuth(quote_plus(credentials.client_id), quote_plus(credentials.client_secret)), {}
+
+
+def _spellings(credentials: ClientCredentials) -> tuple[str, ...]:
+    """A client secret in every way in which it is sent, since some providers quote what they got."""
+    client_id, secret = quote_plus(credentials.client_id), quote_plus(credentials.client_secret)
+    return credentials.client_secret, secret, b64encode(f"{client_id}:{secret}".encode()).decode()
 
 
 def _no_authentication(request: requests.PreparedRequest) -> requests.PreparedRequest:

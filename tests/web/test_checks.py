@@ -3,7 +3,7 @@
 import re
 import socket
 import time
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html import unescape
@@ -199,6 +199,18 @@ class TestCredentials:
         provider.documents["/token"] = lambda request: (UNKNOWN_CLIENT if request.authorization else other)(request)
         make(client_authentication="client_secret_basic")
         says(check()["credentials"], FAILED, "refused the client ID or the client secret")
+
+    def test_it_shows_no_header_that_a_provider_quotes(
+        self, ada: Visitor, make: Callable[..., str], provider: StandIn
+    ) -> None:
+        make()
+        basic = b64encode(f"payroll-client:{CLIENT_SECRET}".encode()).decode()
+        words = {"error": "invalid_client", "error_description": f"bad header Basic {basic}"}
+        quoting = json_answer(words, 401)
+        provider.documents["/token"] = lambda request: (quoting if request.authorization else UNKNOWN_CLIENT)(request)
+        page = ada.post("/links/payroll/checks").text
+        assert basic not in page
+        assert "bad header Basic ***" in page
 
     def test_it_goes_on_to_look_for_the_method_where_one_is_misunderstood(
         self, check: Check, make: Callable[..., str], provider: StandIn
