@@ -41,16 +41,34 @@ class UnauthorizedError(AppError):
     title = "An API key is needed"
     code = "unauthorized"
 
+    challenge = 'Bearer realm="Applinks"'
+
     def __init__(self) -> None:
         super().__init__("Send an API key that is valid as Authorization: Bearer. An administrator makes one.")
 
 
+class InvalidTokenError(UnauthorizedError):
+    """Whoever asks has shown an access token that has expired, or was taken back."""
+
+    title = "A new access token is needed"
+    challenge = 'Bearer realm="Applinks", error="invalid_token"'
+
+    def __init__(self) -> None:
+        AppError.__init__(
+            self, "This access token has expired, or was taken back. Refresh it, or ask for consent again."
+        )
+
+
 class ForbiddenError(AppError):
-    """Whoever asks is known, and may not do this."""
+    """Whoever asks is known, and may not do this. `scope` is what an access token lacks for it (RFC 6750 §3.1)."""
 
     status = 403
     title = "This isn't permitted"
     code = "forbidden"
+
+    def __init__(self, message: str, scope: str = "") -> None:
+        super().__init__(message)
+        self.challenge = f'Bearer realm="Applinks", error="insufficient_scope", scope="{scope}"' if scope else ""
 
 
 class ConsentNeededError(ConflictError):

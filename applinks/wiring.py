@@ -12,12 +12,15 @@ from applinks.services.authorization import Authorization
 from applinks.services.check_here import HereCheck
 from applinks.services.checks import Checks
 from applinks.services.connections import Connections
+from applinks.services.consents import Consents
 from applinks.services.counts import Counts
 from applinks.services.dance import Dance
 from applinks.services.discovery import Discovery
 from applinks.services.events import Events
 from applinks.services.health import Health
+from applinks.services.incoming import IncomingLinks
 from applinks.services.inspection import Inspection
+from applinks.services.issued import IssuedTokens
 from applinks.services.leases import Leases
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Links
@@ -52,6 +55,9 @@ class Services:
     health: Health
     inspection: Inspection
     authorization: Authorization
+    issued: IssuedTokens
+    incoming: IncomingLinks
+    consents: Consents
     sign_in: SignIn
 
 
@@ -63,6 +69,7 @@ def build(
     events = Events(storage.event_key, clock)
     counts = Counts(events, clock)
     api_keys = ApiKeys(events, counts, clock)
+    issued = IssuedTokens(counts, clock)
     links = Links(vault, events, catalogue, settings.base_url, clock)
     owner = Owner(settings.data_dir / "running")
     leases = Leases(owner, clock, pace)
@@ -90,10 +97,13 @@ def build(
         dance=Dance(links, vault, events, client, link_client, clock),
         discovery=Discovery(client),
         renewal=renewal,
-        refresher=Refresher(links, renewal, leases, owner, clock, pace),
-        tokens=Tokens(vault, api_keys, counts, renewal, leases, clock, pace),
+        refresher=Refresher(links, renewal, leases, owner, clock, pace, issued.sweep),
+        tokens=Tokens(vault, api_keys, issued, counts, renewal, leases, clock, pace),
         health=Health(renewal, owner, clock, pace, read_only=storage.read_only),
         inspection=Inspection(vault, events),
-        authorization=Authorization(storage.keys, clock),
+        authorization=Authorization(storage.keys, vault, events, settings.base_url, clock),
+        issued=issued,
+        incoming=IncomingLinks(links, events, clock),
+        consents=Consents(events, clock),
         sign_in=SignIn(events, counts, clock),
     )

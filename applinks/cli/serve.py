@@ -31,7 +31,7 @@ def serve(settings: Settings) -> int:
         raise StartRefusedError(f"{settings.database_place} can only be read, so nobody can be signed in.")
     server = _listen(app, settings)  # first, so that a taken port re-points nothing
     if settings.demo:
-        seeds.seed(services.links, settings.base_url, int(time.time()))
+        seeds.seed(services.links, services.incoming, settings.base_url, int(time.time()))
     for number in _STOPPED_BY:
         signal.signal(number, _stop)
     try:

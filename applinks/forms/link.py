@@ -8,15 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flask_wtf import FlaskForm
+from werkzeug.datastructures import MultiDict
 from wtforms import Field, HiddenField, PasswordField, RadioField, SelectField, StringField, TextAreaField
 
 from applinks.errors import InvalidFieldError
 from applinks.oauth import options
 from applinks.oauth import registration as rules
 from applinks.oauth.guard import Guard
+from applinks.oauth.incoming import LIVES
 from applinks.providers import Catalogue, GrantType, Provider, ProviderProfile
 
 DRAFT_LENGTH = 16_384
+SEVERAL = ("grant_types", "scopes")
+"""Fields of which more than one can be ticked: one text in a draft."""
 
 _DRAFT = (
     "name",
@@ -25,10 +29,12 @@ _DRAFT = (
     *rules.ENDPOINT_FIELDS,
     "client_id",
     "client_secret_ends",
-    "scopes",
     *options.OPTIONS,
     "version",
     "revealed",
+    # Of an incoming link.
+    *("client_type", "redirect_uris", "token_links", *LIVES),
+    *SEVERAL,
 )
 _YES_NO = {"": "Default", "yes": "Yes", "no": "No"}
 _METHODS = {
@@ -62,6 +68,7 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
     userinfo_endpoint = StringField(
         "Userinfo endpoint (optional)", description="Tells which account was connected, to show it in the list."
     )
+    card = TextAreaField("Link card", description="What Copy gives at the other Applinks.")
     client_id = StringField("Client ID")
     client_secret = PasswordField("Client secret")
     client_secret_ends = StringField(
@@ -269,9 +276,9 @@ def _tell(field: Field, error: InvalidFieldError) -> None:
     field.errors = [*field.errors, str(error)]
 
 
-def write_draft(path: str, form: Mapping[str, str]) -> str:
+def write_draft(path: str, form: MultiDict[str, str]) -> str:
     """What was typed into the form at `path`, but no secret, as one text; empty for another form."""
-    fields = {name: form[name] for name in _DRAFT if name in form}
+    fields = {name: " ".join(form.getlist(name)) if name in SEVERAL else form[name] for name in _DRAFT if name in form}
     return json.dumps({"path": path, "fields": fields}) if fields else ""
 
 
@@ -299,4 +306,4 @@ def read_draft(text: str) -> str:
         path = json.loads(text)["path"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-    return write_draft(path, draft_fields(text, path)) if isinstance(path, str) else ""
+    return write_draft(path, MultiDict(draft_fields(text, path))) if isinstance(path, str) else ""

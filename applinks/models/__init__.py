@@ -2,7 +2,7 @@
 
 from applinks.models.administrators import Administrator, SetupCode, SignInSession
 from applinks.models.api_keys import ApiKey, ApiKeyLink, Reading, readings
-from applinks.models.authorization import AuthorizationCode, IssuedToken
+from applinks.models.authorization import AuthorizationCode, Consent, IssuedGrant, IssuedToken
 from applinks.models.base import database, open_postgresql, open_sqlite
 from applinks.models.connections import AuthorizationFlow, Connection, State, emptied
 from applinks.models.events import ActorKind, Event, Tally, counts_of, write_tallies
@@ -25,6 +25,8 @@ TABLES = (
     Tally,
     ApiKey,
     ApiKeyLink,
+    Consent,
+    IssuedGrant,
     AuthorizationCode,
     IssuedToken,
     Heartbeat,
@@ -43,10 +45,12 @@ __all__ = [
     "AuthorizationCode",
     "AuthorizationFlow",
     "Connection",
+    "Consent",
     "Event",
     "Heartbeat",
     "IncomingLink",
     "Instance",
+    "IssuedGrant",
     "IssuedToken",
     "LinkWord",
     "OutgoingLink",

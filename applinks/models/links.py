@@ -15,6 +15,8 @@ class ApplicationLink(Table):
     provider: str | None
     client_secret_ends_at: int | None
     certificate_ends_at: int | None
+    # Of its incoming link, there too.
+    disabled_at: int | None
     id = TextField(primary_key=True)
     slug = TextField(unique=True)
     name = TextField()
@@ -61,12 +63,28 @@ class OutgoingLink(Table):
 
 
 class IncomingLink(Table):
-    """An external application is a client of ours. `redirect_uris` has one a line; lives are in seconds."""
+    """An external application is a client of ours; without a secret it is a public one (RFC 6749 §2.1).
+
+    `redirect_uris` has one a line, `token_links` the ID of a link whose tokens it may read. Lives are in seconds:
+    `refresh_idle_life` of a refresh token that isn't used, `refresh_life` of all that come of one consent.
+    """
 
     link_id: str
     link = ForeignKeyField(ApplicationLink, primary_key=True, on_delete="CASCADE", backref="incoming")
     client_id = TextField(unique=True)
     client_secret_digest = TextField()
+    client_secret_set_at = BigIntegerField()
+    previous_secret_digest = TextField(default="")
+    previous_secret_until = BigIntegerField(null=True)
     redirect_uris = TextField()
+    grant_types = TextField()
     scopes = TextField()
+    token_links = TextField(default="")
     access_token_life = IntegerField()
+    refresh_idle_life = IntegerField()
+    refresh_life = IntegerField()
+    disabled_at = BigIntegerField(null=True)
+
+    @property
+    def is_public(self) -> bool:
+        return not self.client_secret_digest

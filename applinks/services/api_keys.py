@@ -9,13 +9,13 @@ import secrets
 import string
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from applinks.crypto import digest, same
-from applinks.errors import ForbiddenError, InvalidFieldError, NotFoundError, ThrottledError, UnauthorizedError
+from applinks.errors import InvalidFieldError, NotFoundError, ThrottledError, UnauthorizedError
 from applinks.models import ActorKind, ApiKey, ApiKeyLink, ApplicationLink, Reading, database
 from applinks.oauth.registration import read_name
+from applinks.services.access import Access
 from applinks.services.counts import Counted, Counts
 from applinks.services.events import Actor, Events
 from applinks.services.throttle import Allowance
@@ -39,29 +39,6 @@ class Standing(StrEnum):
     UNKNOWN = "not a key of this Applinks"
     EXPIRED = "expired"
     REVOKED = "revoked"
-
-
-@dataclass(frozen=True)
-class Access:
-    """What the holder of a key may do, who is that for the audit log, and from where."""
-
-    key_id: str
-    actor: Actor
-    manages: bool
-    link_ids: frozenset[str] | None  # None: all of them
-
-    def may_see(self, link_id: str) -> bool:
-        return self.link_ids is None or link_id in self.link_ids
-
-    def must_manage(self) -> None:
-        """Raises ForbiddenError."""
-        if not self.manages:
-            raise ForbiddenError("This API key reads tokens only. Make one that may manage links.")
-
-    def must_see_all(self) -> None:
-        """Raises ForbiddenError."""
-        if self.link_ids is not None:
-            raise ForbiddenError("This API key is for single links. Make one that is for all links.")
 
 
 class ApiKeys:
@@ -153,10 +130,11 @@ class ApiKeys:
         standing, key = self.standing_of(text)
         if standing is not Standing.GOOD or key is None:
             raise self._refused(text, standing, key.id if key else "", key.name if key else "", address)
-        self._counts.used(key.id)
+        self._counts.used(ApiKey, key.id)
         scope = ApiKeyLink.select(ApiKeyLink.link).where(ApiKeyLink.api_key == key.id)
         links = None if key.all_links else frozenset(row.link_id for row in scope)
-        return Access(key.id, Actor(key.name, ActorKind.API_KEY, key.id, address), key.manages, links)
+        actor = Actor(key.name, ActorKind.API_KEY, key.id, address)
+        return Access(actor, key.manages, link_ids=links, token_ids=links)
 
     def check(self, text: str, row: Reading, address: str) -> None:
         """The same for a row that was read together with what the key is for."""
@@ -166,7 +144,7 @@ class ApiKeys:
         if standing is not Standing.GOOD:
             known = standing is not Standing.UNKNOWN
             raise self._refused(text, standing, row.key_id if known else "", row.key_name if known else "", address)
-        self._counts.used(row.key_id)
+        self._counts.used(ApiKey, row.key_id)
 
     def _standing(self, text: str, stored: str, revoked_at: int | None, expires_at: int) -> Standing:
         if not same(digest(text), stored):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from peewee import DatabaseError, InterfaceError
 
-from applinks.models import ActorKind, ApiKey, Event, database
+from applinks.models import ActorKind, ApiKey, Event, IssuedGrant, database
 from applinks.services.events import Actor, Events, Line
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.9
 HOUR = 3600
 MOST_PENDING = 10_000
+
+Used = tuple[type[ApiKey | IssuedGrant], str]
 
 
 class Counted(NamedTuple):
@@ -55,7 +57,7 @@ class Counts:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._pending: dict[Counted, _Pending] = {}
-        self._used: dict[str, int] = {}
+        self._used: dict[Used, int] = {}
         self._lines: dict[tuple[Counted, int], int] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -74,10 +76,10 @@ class Counts:
             if self._thread is None and not self._stopped.is_set():
                 self._begin()
 
-    def used(self, key_id: str) -> None:
-        """Note that an API key was used just now."""
+    def used(self, table: type[ApiKey | IssuedGrant], row_id: str) -> None:
+        """Note that an API key, or a grant, was used just now."""
         with self._lock:
-            self._used[key_id] = int(self._clock())
+            self._used[table, row_id] = int(self._clock())
             if self._thread is None and not self._stopped.is_set():
                 self._begin()
 
@@ -117,7 +119,7 @@ class Counts:
             self._thread.join()
         self.flush()
 
-    def _write(self, pending: dict[Counted, _Pending], used: dict[str, int]) -> None:
+    def _write(self, pending: dict[Counted, _Pending], used: dict[Used, int]) -> None:
         happened: dict[int, tuple[int, int]] = {}
         new: list[tuple[Counted, int]] = []
         for counted, seen in pending.items():
@@ -132,8 +134,8 @@ class Counts:
         if new:
             added = self._events.add([_line_of(counted, pending[counted]) for counted, _ in new])
             self._lines |= dict(zip(new, added, strict=True))
-        for key_id, at in used.items():
-            ApiKey.update(last_used_at=at).where(ApiKey.id == key_id).execute()
+        for (table, row_id), at in used.items():
+            table.update(last_used_at=at).where(table.id == row_id).execute()
         this_hour = int(self._clock()) // HOUR
         self._lines = {what: line for what, line in self._lines.items() if what[1] >= this_hour}
 
@@ -144,7 +146,7 @@ class Counts:
         newest = Event.select(Event.id).where(same & (Event.at >= hour * HOUR)).order_by(Event.id.desc()).first()
         return newest.id if newest else None
 
-    def _take_back(self, pending: dict[Counted, _Pending], used: dict[str, int]) -> None:
+    def _take_back(self, pending: dict[Counted, _Pending], used: dict[Used, int]) -> None:
         with self._lock:
             for counted, seen in pending.items():
                 newer = self._pending.get(counted)

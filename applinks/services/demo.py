@@ -7,6 +7,7 @@ from applinks.models import Administrator, IncomingLink, OutgoingLink, database
 from applinks.oauth.registration import ClientRegistration
 from applinks.providers import CATALOGUE
 from applinks.services.events import APPLINKS
+from applinks.services.incoming import IncomingLinks
 from applinks.services.links import Links
 
 ADMINISTRATOR = "demo"
@@ -16,19 +17,19 @@ SCOPES = "profile"
 TOKEN_LIFE = 120
 
 
-def seed(links: Links, base_url: str, now: int) -> None:
+def seed(links: Links, incoming: IncomingLinks, base_url: str, now: int) -> None:
     """Make the demo's administrator and pair, or point an earlier demo's pair at today's base URL."""
     with database.atomic():
         if Administrator.get_or_none(Administrator.username == ADMINISTRATOR) is None:
             Administrator.create(id=new_id(), username=ADMINISTRATOR, password_hash="", created_at=now)
-            _make_pair(links, base_url)
+            _make_pair(links, incoming, base_url)
         else:
             _repoint(links, base_url)
 
 
-def _make_pair(links: Links, base_url: str) -> None:
+def _make_pair(links: Links, incoming: IncomingLinks, base_url: str) -> None:
     outgoing_id, client_id, secret = new_id(), f"demo-{new_id()[:8]}", new_token()
-    links.create_incoming(
+    incoming.add(
         INCOMING_NAME,
         client_id=client_id,
         client_secret_digest=digest(secret),
@@ -54,6 +55,7 @@ def _endpoints(base_url: str) -> dict[str, str]:
         "authorization_endpoint": f"{base_url}/oauth/authorize",
         "token_endpoint": f"{base_url}/oauth/token",
         "userinfo_endpoint": f"{base_url}/oauth/userinfo",
+        "revocation_endpoint": f"{base_url}/oauth/revoke",
     }
 
 
@@ -65,6 +67,5 @@ def _repoint(links: Links, base_url: str) -> None:
         if urlsplit(differences.get("token_endpoint", "")).path != "/oauth/token":
             continue
         links.repoint(outgoing.link, _endpoints(base_url))
-        incoming = ours[outgoing.client_id]
-        incoming.redirect_uris = links.redirect_uri(outgoing.link_id)
-        incoming.save(only=[IncomingLink.redirect_uris])
+        redirects = IncomingLink.update(redirect_uris=links.redirect_uri(outgoing.link_id))
+        redirects.where(IncomingLink.link == ours[outgoing.client_id].link_id).execute()

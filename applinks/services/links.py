@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from peewee import JOIN, SQL, ModelSelect, fn
 
-from applinks.crypto import new_id
 from applinks.errors import AppError, ConflictError, InvalidFieldError, NotFoundError
 from applinks.models import (
     INCOMING,
@@ -28,7 +27,7 @@ from applinks.models import (
 from applinks.oauth.registration import ClientRegistration, name_key, search_words, slug_of
 from applinks.providers import Catalogue, Provider, ProviderProfile
 from applinks.services.deadlines import WARN_DAYS, Deadline, days, deadlines_of
-from applinks.services.events import APPLINKS, Actor, Events
+from applinks.services.events import Actor, Events
 from applinks.services.vault import Vault
 
 PAGE = 25
@@ -205,9 +204,6 @@ class Links:
         link = self.find_by_id(link_id)
         return self.outgoing_or_none(link.slug) if link else None
 
-    def incoming(self, link: ApplicationLink) -> IncomingLink:
-        return IncomingLink.get(IncomingLink.link == link.id)
-
     def create(self, link_id: str, registration: ClientRegistration, actor: Actor) -> ApplicationLink:
         """Store a new outgoing link under the ID that its Redirect URL was shown with.
 
@@ -217,7 +213,7 @@ class Links:
         with database.atomic():
             if existing := self.find_by_id(link_id):
                 return existing
-            link = self._insert(link_id, registration.name, OUTGOING, now)
+            link = self.insert(link_id, registration.name, OUTGOING)
             OutgoingLink.create(
                 link=link.id,
                 provider=registration.provider.key,
@@ -231,26 +227,10 @@ class Links:
             self._events.record(actor, "created", link.id)
         return link
 
-    def create_incoming(
-        self, name: str, *, client_id: str, client_secret_digest: str, redirect_uris: str, scopes: str, life: int
-    ) -> ApplicationLink:
-        """Store an incoming link; `life` is how long its access tokens live, in seconds. Raises InvalidFieldError."""
-        now = int(self._clock())
-        with database.atomic():
-            link = self._insert(new_id(), name, INCOMING, now)
-            IncomingLink.create(
-                link=link.id,
-                client_id=client_id,
-                client_secret_digest=client_secret_digest,
-                redirect_uris=redirect_uris,
-                scopes=scopes,
-                access_token_life=life,
-            )
-            self._events.record(APPLINKS, "created", link.id)
-        return link
-
-    def _insert(self, link_id: str, name: str, direction: str, now: int) -> ApplicationLink:
+    def insert(self, link_id: str, name: str, direction: str) -> ApplicationLink:
+        """Store what both directions have, in the caller's transaction. Raises InvalidFieldError."""
         self._check_name(name, link_id)
+        now = int(self._clock())
         base, slug, number = slug_of(name), slug_of(name), 1
         while slug in _RESERVED_SLUGS or ApplicationLink.get_or_none(ApplicationLink.slug == slug):
             number += 1
@@ -297,18 +277,7 @@ class Links:
                 raise InvalidFieldError("client_secret", "Fill in the client secret that the provider gave you.")
         now, link = int(self._clock()), outgoing.link
         with database.atomic():
-            self._check_name(registration.name, link.id)
-            same_version = (ApplicationLink.id == link.id) & (ApplicationLink.version == version)
-            stored = ApplicationLink.update(
-                name=registration.name,
-                name_key=name_key(registration.name),
-                version=version + 1,
-                updated_at=now,
-            ).where(same_version)
-            if stored.execute() != 1:
-                raise ConflictError(_OVERTAKEN)
-            LinkWord.delete().where(LinkWord.link == link.id).execute()
-            _store_words(link.id, registration.name)
+            self.rename(link, registration.name, version)
             columns: dict[object, object] = {
                 OutgoingLink.provider: registration.provider.key,
                 OutgoingLink.differences: json.dumps(dict(registration.differences)),
@@ -335,6 +304,19 @@ class Links:
                 return bool(wipe.where((Connection.link == link.id) & connected).execute())
             _retry_now(link.id, now)
         return False
+
+    def rename(self, link: ApplicationLink, name: str, version: int) -> None:
+        """Store the name and the next version over `version`, in the caller's transaction.
+
+        Raises InvalidFieldError, or ConflictError where somebody has edited the link meanwhile.
+        """
+        self._check_name(name, link.id)
+        same_version = (ApplicationLink.id == link.id) & (ApplicationLink.version == version)
+        columns = {"name": name, "name_key": name_key(name), "version": version + 1, "updated_at": int(self._clock())}
+        if ApplicationLink.update(**columns).where(same_version).execute() != 1:
+            raise ConflictError(_OVERTAKEN)
+        LinkWord.delete().where(LinkWord.link == link.id).execute()
+        _store_words(link.id, name)
 
     def without_account(self, link_id: str) -> bool:
         """Whether a link's grant type is client credentials, also where this release doesn't know its provider."""
@@ -367,10 +349,11 @@ def _listed(after: str) -> "ModelSelect[ApplicationLink]":
 
 
 def _with_provider() -> "ModelSelect[ApplicationLink]":
-    """Links, each with its provider's key and when things end, None for an incoming one."""
+    """Links, each with its provider's key and when things end, or whether it is disabled; None in the other direction."""
     ends = OutgoingLink.client_secret_ends_at, OutgoingLink.certificate_ends_at
-    links = ApplicationLink.select(ApplicationLink, OutgoingLink.provider, *ends)
-    return links.join(OutgoingLink, JOIN.LEFT_OUTER).objects()
+    links = ApplicationLink.select(ApplicationLink, OutgoingLink.provider, *ends, IncomingLink.disabled_at)
+    with_outgoing = links.join(OutgoingLink, JOIN.LEFT_OUTER)
+    return with_outgoing.join_from(ApplicationLink, IncomingLink, JOIN.LEFT_OUTER).objects()
 
 
 def _is_in(state: str) -> Any:

@@ -21,12 +21,12 @@ from peewee import (
 )
 from playhouse.migrate import SchemaMigrator
 
-from applinks.crypto import KeyRing, new_key
+from applinks.crypto import KeyRing, new_id, new_key
 from applinks.models import Instance, database
 from applinks.oauth.registration import search_words
 from applinks.services.sealing import event_key_place, seal
 
-SCHEMA = 5
+SCHEMA = 6
 
 _EMPTY: list[Node] = [SQL("DEFAULT ''")]
 
@@ -189,7 +189,106 @@ def _to_5(keys: KeyRing) -> None:
     SchemaMigrator.from_database(database.obj).add_index("connection", ("state",)).run()
 
 
-_STEPS: dict[int, Callable[[KeyRing], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5}
+def _to_6(keys: KeyRing) -> None:
+    """Consents and grants of incoming links, and what each link may do. What was given out lives on; codes don't."""
+
+    class Then(Model):
+        class Meta:
+            database = database.obj
+            legacy_table_names = False
+
+    class ApplicationLink(Then):
+        id = TextField(primary_key=True)
+
+    class Administrator(Then):
+        id = TextField(primary_key=True)
+
+    class Consent(Then):
+        id = TextField(primary_key=True)
+        link = ForeignKeyField(ApplicationLink, on_delete="CASCADE")
+        administrator = ForeignKeyField(Administrator, on_delete="CASCADE", index=True)
+        scopes = TextField()
+        token_links = TextField()
+        given_at = BigIntegerField()
+
+        class Meta:
+            indexes = ((("link", "administrator"), True),)
+
+    class IssuedGrant(Then):
+        id = TextField(primary_key=True)
+        link = ForeignKeyField(ApplicationLink, on_delete="CASCADE", index=True)
+        consent = ForeignKeyField(Consent, null=True, on_delete="CASCADE", index=True)
+        scopes = TextField()
+        token_links = TextField()
+        began_at = BigIntegerField()
+        ends_at = BigIntegerField(index=True)
+        last_used_at = BigIntegerField(null=True)
+
+    class AuthorizationCode(Then):
+        code_digest = TextField(primary_key=True)
+        grant = ForeignKeyField(IssuedGrant, on_delete="CASCADE", index=True)
+        redirect_uri = TextField()
+        code_challenge = TextField()
+        expires_at = BigIntegerField()
+        spent_at = BigIntegerField(null=True)
+
+    class IssuedToken(Then):
+        access_digest = TextField(primary_key=True)
+        refresh_digest = TextField(unique=True, null=True)
+        grant = ForeignKeyField(IssuedGrant, on_delete="CASCADE", index=True)
+        scopes = TextField()
+        issued_at = BigIntegerField()
+        access_expires_at = BigIntegerField()
+        refresh_expires_at = BigIntegerField(null=True)
+        spent_at = BigIntegerField(null=True)
+        successor_enc = TextField(default="")
+        successor_until = BigIntegerField(null=True, index=True)
+
+    _add(
+        "incoming_link",
+        client_secret_set_at=BigIntegerField(constraints=[SQL("DEFAULT 0")]),
+        previous_secret_digest=TextField(constraints=_EMPTY),
+        previous_secret_until=BigIntegerField(null=True),
+        grant_types=TextField(constraints=[SQL("DEFAULT 'authorization_code'")]),
+        token_links=TextField(constraints=_EMPTY),
+        refresh_idle_life=IntegerField(constraints=[SQL(f"DEFAULT {30 * 86_400}")]),
+        refresh_life=IntegerField(constraints=[SQL(f"DEFAULT {90 * 86_400}")]),
+        disabled_at=BigIntegerField(null=True),
+    )
+    database.execute_sql(
+        "UPDATE incoming_link SET client_secret_set_at ="
+        " (SELECT created_at FROM application_link WHERE application_link.id = incoming_link.link_id)"
+    )
+    living = database.execute_sql(
+        "SELECT access_digest, refresh_digest, family, link_id, administrator_id, scopes, access_expires_at,"
+        " refresh_expires_at, spent_at FROM issued_token WHERE revoked_at IS NULL ORDER BY refresh_expires_at"
+    ).fetchall()
+    database.execute_sql("DROP TABLE authorization_code")
+    database.execute_sql("DROP TABLE issued_token")
+    database.create_tables([Consent, IssuedGrant, AuthorizationCode, IssuedToken])
+    consents: dict[tuple[str, str], str] = {}
+    for access, refresh, family, link, administrator, scopes, access_ends, refresh_ends, spent_at in living:
+        at = refresh_ends - 30 * 86_400
+        if (link, administrator) not in consents:
+            consents[link, administrator] = new_id()
+            row = {"link": link, "administrator": administrator, "scopes": scopes, "token_links": "", "given_at": at}
+            Consent.create(id=consents[link, administrator], **row)
+        if not IssuedGrant.update(ends_at=refresh_ends).where(IssuedGrant.id == family).execute():
+            about = {"link": link, "consent": consents[link, administrator], "scopes": scopes, "token_links": ""}
+            IssuedGrant.create(id=family, began_at=at, ends_at=refresh_ends, **about)
+        IssuedToken.create(
+            access_digest=access,
+            refresh_digest=refresh,
+            grant=family,
+            scopes=scopes,
+            issued_at=at,
+            access_expires_at=access_ends,
+            refresh_expires_at=refresh_ends,
+            spent_at=spent_at,
+        )
+
+
+_STEPS: dict[int, Callable[[KeyRing], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5, 6: _to_6}
 
 
 def migrate(keys: KeyRing) -> None:

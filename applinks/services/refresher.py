@@ -41,7 +41,10 @@ class Refresher:
         owner: Owner,
         clock: Callable[[], float],
         pace: Pace,
+        sweep: Callable[[], None],
     ) -> None:
+        """`sweep` is done at every look: what else has its time, and costs nothing where it hasn't come."""
+        self._sweep = sweep
         self._links = links
         self._renewal = renewal
         self._leases = leases
@@ -94,6 +97,7 @@ class Refresher:
                     self.beat()
                     beat_at = time.monotonic() + self._pace.beat
                 self.begin_due()
+                self._sweep()
             except (DatabaseError, InterfaceError) as error:
                 self._wait_for_the_database(error)
             except Exception:

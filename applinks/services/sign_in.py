@@ -9,7 +9,7 @@ from peewee import DatabaseError
 
 from applinks.crypto import NOBODYS_PASSWORD, digest, hash_password, new_id, new_token, password_matches
 from applinks.errors import InvalidFieldError, NotFoundError, SpentError, ThrottledError
-from applinks.models import ActorKind, Administrator, ApiKey, SetupCode, SignInSession, database
+from applinks.models import ActorKind, Administrator, ApiKey, Consent, SetupCode, SignInSession, database
 from applinks.services.counts import Counted, Counts
 from applinks.services.events import Actor, Events
 from applinks.services.throttle import Throttle
@@ -128,6 +128,8 @@ class SignIn:
     def disable(self, username: str, actor: Actor) -> list[str]:
         """Sign an administrator out for good, and revoke the API keys made by that administrator; returns their names.
 
+        Consents are taken back, too.
+
         Raises NotFoundError.
         """
         administrator, now = self._named(username), int(self._clock())
@@ -135,6 +137,10 @@ class SignIn:
             Administrator.update(disabled_at=now).where(Administrator.id == administrator.id).execute()
             SignInSession.delete().where(SignInSession.administrator == administrator.id).execute()
             self._events.record(actor, "administrator disabled", words=administrator.username)
+            for consent in Consent.select().where(Consent.administrator == administrator.id):
+                whose = f"The consent of {administrator.username}."
+                self._events.record(actor, "consent revoked", consent.link_id, words=whose)
+            Consent.delete().where(Consent.administrator == administrator.id).execute()
             theirs = (ApiKey.made_by == administrator.username) & ApiKey.revoked_at.is_null()
             keys = list(ApiKey.select().where(theirs))
             for key in keys:

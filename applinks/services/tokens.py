@@ -16,6 +16,7 @@ from applinks.models import ActorKind, Connection, Reading, State, readings
 from applinks.services.api_keys import ApiKeys, id_of
 from applinks.services.counts import Counted, Counts
 from applinks.services.events import READ, Actor
+from applinks.services.issued import IssuedTokens
 from applinks.services.leases import Leases
 from applinks.services.renewal import Outcome, Renewal
 from applinks.services.schedule import SKEW_SECONDS, SOONEST_SECONDS, Pace, is_fresh
@@ -81,6 +82,7 @@ class Tokens:
         self,
         vault: Vault,
         api_keys: ApiKeys,
+        issued: IssuedTokens,
         counts: Counts,
         renewal: Renewal,
         leases: Leases,
@@ -89,6 +91,7 @@ class Tokens:
     ) -> None:
         self._vault = vault
         self._api_keys = api_keys
+        self._issued = issued
         self._counts = counts
         self._renewal = renewal
         self._leases = leases
@@ -96,13 +99,13 @@ class Tokens:
         self._pace = pace
 
     def read(self, asked: TokenRequest, key: str, address: str, room: Room = nullcontext) -> AccessToken:
-        """The token that the holder of an API key asks for.
+        """The token that the holder of an API key, or of an access token of our own, asks for.
 
-        Raises UnauthorizedError, ThrottledError, NotFoundError also for links that the key isn't for, InvalidFieldError
-        where a connection must be named, NoTokenError, or BusyError.
+        Raises UnauthorizedError, ThrottledError, ForbiddenError, NotFoundError also for links that it isn't for,
+        InvalidFieldError where a connection must be named, NoTokenError, or BusyError.
         """
-        row = self._found_with_key(asked, key, address)
-        return self._hand_out(row, asked, _actor_of(row, address), room)
+        row, actor = self._found_with_key(asked, key, address)
+        return self._hand_out(row, asked, actor, room)
 
     def read_as(self, actor: Actor, asked: TokenRequest) -> AccessToken:
         """The same for whoever has this machine's console, and needs no key."""
@@ -115,15 +118,15 @@ class Tokens:
 
         One that was replaced already isn't refreshed once more. Raises what `read` does.
         """
-        row = self._found_with_key(asked, key, address)
-        actor, until = _actor_of(row, address), time.monotonic() + self._pace.patience
+        row, actor = self._found_with_key(asked, key, address)
+        until = time.monotonic() + self._pace.patience
         outcome = Outcome.CLAIMED
         while True:
             connection = Connection.get_or_none(Connection.id == row.connection_id)
             if connection is None or connection.state in _MENDED_BY_PEOPLE:
                 raise _needs_people(connection)
             if not same(digest(self._opened(connection).access_token), rejected):
-                return self._hand_out(self._found_with_key(asked, key, address), asked, actor, room)
+                return self._hand_out(self._found_with_key(asked, key, address)[0], asked, actor, room)
             if outcome is not Outcome.CLAIMED or time.monotonic() > until:
                 raise _rejected_still(connection, outcome, int(self._clock()))
             since = int(self._clock()) - (connection.refreshed_at or 0)
@@ -137,12 +140,22 @@ class Tokens:
                 if outcome is Outcome.CLAIMED:
                     time.sleep(_LONGEST_LOOK)
 
-    def _found_with_key(self, asked: TokenRequest, key: str, address: str) -> Reading:
-        rows = readings(id_of(key), asked.slug, asked.label)
-        self._api_keys.check(key, rows[0], address)
-        if rows[0].link_id is not None and not (rows[0].key_all_links or rows[0].key_link_id):
+    def _found_with_key(self, asked: TokenRequest, key: str, address: str) -> tuple[Reading, Actor]:
+        """What is asked for, and who asks: with an API key, or with an access token of our own."""
+        key_id = id_of(key)
+        access = self._issued.access(key, address) if not key_id else None
+        rows = readings(key_id, asked.slug, asked.label)
+        row = rows[0]
+        if access:
+            access.must_read_tokens()
+            permitted, actor = row.link_id is None or access.may_read_tokens(row.link_id), access.actor
+        else:
+            self._api_keys.check(key, row, address)
+            permitted = row.link_id is None or row.key_all_links or row.key_link_id is not None
+            actor = Actor(row.key_name, ActorKind.API_KEY, row.key_id or "", address)
+        if not permitted:
             raise NotFoundError(_NO_LINK)
-        return self._found(rows, asked)
+        return self._found(rows, asked), actor
 
     def _found(self, rows: list[Reading], asked: TokenRequest) -> Reading:
         row = rows[0]
@@ -248,10 +261,6 @@ class Tokens:
         except UnreadableError:
             raise NoTokenError(_MENDED_BY_PEOPLE[State.UNREADABLE], State.UNREADABLE) from None
         return AccessToken(token, expires_at, scope, label)
-
-
-def _actor_of(row: Reading, address: str) -> Actor:
-    return Actor(row.key_name, ActorKind.API_KEY, row.key_id or "", address)
 
 
 def _needs_people(connection: Connection | None) -> NoTokenError:

@@ -1,6 +1,8 @@
 """The only place that decrypts, and the one that writes tokens: all columns of a grant in one statement."""
 
+import json
 from dataclasses import replace
+from typing import Any
 
 from applinks.crypto import KeyRing, Place, UnreadableError
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, State
@@ -31,6 +33,14 @@ class Vault:
 
     def held_grant(self, state_digest: str, sealed: str) -> str:
         return self._keys.open(sealed, Place("authorization_flow", state_digest, "held_grant"))
+
+    def seal_successor(self, access_digest: str, pair: dict[str, Any]) -> str:
+        """What came of a refresh token of ours, kept beside it for the moment in which it may be asked for again."""
+        return self._keys.seal(json.dumps(pair), Place("issued_token", access_digest, "successor"))
+
+    def successor(self, access_digest: str, sealed: str) -> dict[str, Any]:
+        pair: dict[str, Any] = json.loads(self._keys.open(sealed, Place("issued_token", access_digest, "successor")))
+        return pair
 
     def refresh_token(self, connection: Connection) -> str:
         return self._keys.open(connection.refresh_token_enc, Place("connection", connection.id, "refresh_token"))

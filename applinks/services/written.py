@@ -5,7 +5,8 @@ Times are in seconds since 1970, null where there is none.
 
 from typing import Any
 
-from applinks.models import INCOMING, ApplicationLink, Connection, Event
+from applinks.models import INCOMING, ApplicationLink, Connection, Event, IncomingLink
+from applinks.oauth.incoming import CONFIDENTIAL, PUBLIC
 from applinks.services.findings import Finding, worst
 from applinks.services.links import LinkRow, Links
 from applinks.services.registrations import values_of
@@ -32,9 +33,15 @@ def link_written(links: Links, link: ApplicationLink, base_url: str) -> dict[str
     times = {"version": link.version, "created_at": link.created_at, "updated_at": link.updated_at}
     whole = _summary(link, base_url) | times
     if link.direction == INCOMING:
-        incoming = links.incoming(link)
-        redirects = incoming.redirect_uris.split()
-        return whole | {"client_id": incoming.client_id, "redirect_uris": redirects, "scopes": incoming.scopes}
+        incoming = IncomingLink.get(IncomingLink.link == link.id)
+        return whole | {
+            "client_id": incoming.client_id,
+            "client_type": PUBLIC if incoming.is_public else CONFIDENTIAL,
+            "redirect_uris": incoming.redirect_uris.split(),
+            "grant_types": incoming.grant_types.split(),
+            "scopes": incoming.scopes,
+            "disabled": incoming.disabled_at is not None,
+        }
     outgoing = links.outgoing(link.slug)
     connections = [connection_written(link.slug, connection, base_url) for connection in outgoing.connections]
     return whole | values_of(outgoing) | {"redirect_uri": outgoing.redirect_uri, "connections": connections}

@@ -46,7 +46,8 @@ def only_helps(view: View) -> View:
 
 def for_programs() -> bool:
     """Whether a program asks, also where there is nothing at the address: its errors are JSON, and it never signs in."""
-    return request.path.startswith("/api/")
+    view = current_app.view_functions.get(request.endpoint or "")
+    return request.path.startswith("/api/") or getattr(view, "from_applications", False)
 
 
 def local_path(text: str | None) -> str:
@@ -62,7 +63,7 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue], csrf
         if not request.query_string.isascii():
             abort(400)  # not every server refuses raw bytes, and Werkzeug can't read them
         view = current_app.view_functions.get(request.endpoint or "")
-        if request.endpoint == "static" or getattr(view, "from_applications", False) or for_programs():
+        if request.endpoint == "static" or for_programs():
             return None
         if elsewhere := _canonical_loopback():
             return redirect(elsewhere, 307)

@@ -7,11 +7,14 @@ from werkzeug.datastructures import MultiDict
 from applinks.crypto import new_id
 from applinks.errors import BusyError, ConflictError, InvalidFieldError
 from applinks.forms.link import OutgoingForm, Steps, draft_fields, fill, read, steps, tell
-from applinks.models import INCOMING, ApplicationLink, State
+from applinks.models import INCOMING, OUTGOING, ApplicationLink, State
+from applinks.oauth.cards import outgoing_card, outgoing_fields, read_card
 from applinks.oauth.registration import NAME_LENGTH, ClientRegistration
+from applinks.oauth.scopes import PROFILE, SEE_LINKS
 from applinks.services.discovery import Found
 from applinks.services.links import NEEDS_YOU, Outgoing, connections_of, is_link_id
 from applinks.services.registrations import values_of
+from applinks.web import incoming
 from applinks.web.address import asked_host
 from applinks.web.advice import redirect_warnings
 from applinks.web.compression import compressed
@@ -44,8 +47,8 @@ def index() -> ResponseReturnValue:
 @blueprint.get("/links/new")
 def choose_direction() -> ResponseReturnValue:
     direction = request.args.get("direction", "outgoing")
-    if "direction" in request.args and direction == "outgoing":
-        return redirect(url_for("links.new_outgoing"), 303)
+    if "direction" in request.args and direction in (OUTGOING, INCOMING):
+        return redirect(url_for("links.new_outgoing" if direction == OUTGOING else "incoming.new"), 303)
     return render_template("links/direction.html", direction=direction)
 
 
@@ -102,19 +105,37 @@ def new_outgoing_discovery(link_id: str) -> ResponseReturnValue:
     return _discovered(link_id, None)
 
 
+@blueprint.post("/links/new/outgoing/<link_id>/card")
+@only_helps
+def new_outgoing_card(link_id: str) -> ResponseReturnValue:
+    """The form, filled in with what another Applinks says of itself."""
+    _stored(link_id)
+    form, wrong = OutgoingForm(), ""
+    try:
+        fields = outgoing_fields(read_card(form.card.data or ""))
+        fill(form, fields | {"name": form.name.data or fields.get("name", "")})
+    except InvalidFieldError as error:
+        wrong = str(error)
+    shown = steps(form, services().catalogue, services().guard, quiet=True)
+    if wrong:
+        form.card.errors = [wrong]
+    return _form_page(form, shown, link_id=link_id, status=422 if wrong else 200)
+
+
 @blueprint.get("/links/<slug>")
 def show(slug: str) -> ResponseReturnValue:
     links = services().links
     link = links.find(slug)
-    events = services().events.recent(link.id)
     if link.direction == INCOMING:
-        return render_template("links/incoming.html", link=link, incoming=links.incoming(link), events=events)
-    outgoing = links.outgoing(slug)
+        return incoming.show_page(slug)
+    outgoing, events = links.outgoing(slug), services().events.recent(link.id)
     return render_template("links/outgoing.html", outgoing=outgoing, ends=links.deadlines(outgoing), events=events)
 
 
 @blueprint.get("/links/<slug>/edit")
 def edit(slug: str) -> ResponseReturnValue:
+    if services().links.find(slug).direction == INCOMING:
+        return incoming.edit_page(slug)
     outgoing = services().links.outgoing(slug)
     form = OutgoingForm(formdata=_draft() or _as_sent(outgoing))
     form.version.data = form.version.data or str(outgoing.link.version)
@@ -125,6 +146,8 @@ def edit(slug: str) -> ResponseReturnValue:
 @blueprint.post("/links/<slug>/edit")
 def edit_submitted(slug: str) -> ResponseReturnValue:
     links = services().links
+    if links.find(slug).direction == INCOMING:
+        return incoming.edit_submitted(slug)
     outgoing, form = links.outgoing(slug), OutgoingForm()
     shown, complete = _submitted(form)
     if not complete:
@@ -277,6 +300,11 @@ def _render(
         path=path,
         providers=services().catalogue.values(),
         redirect_uri=services().links.redirect_uri(link_id),
+        card=outgoing_card(
+            f"Applinks at {services().settings.authority}",
+            services().links.redirect_uri(link_id),
+            form.scopes.data or " ".join((PROFILE, SEE_LINKS)),
+        ),
         warnings=redirect_warnings(services().settings, shown.provider, asked_host()) if shown.provider else [],
         same_provider=same_provider,
         # Scopes aren't sent along with what reveals: they stay as they are, unless others are to be offered.

@@ -51,8 +51,8 @@ def install(app: Flask) -> None:
     def known(error: AppError) -> ResponseReturnValue:
         retry_after = getattr(error, "retry_after", 0)
         headers = {"Retry-After": str(retry_after)} if retry_after else {}
-        if error.status == 401:
-            headers["WWW-Authenticate"] = 'Bearer realm="Applinks"'
+        if challenge := getattr(error, "challenge", ""):
+            headers["WWW-Authenticate"] = challenge
         return problem(error, headers) if for_programs() else page(error.status, error.title, str(error), headers)
 
     @app.errorhandler(CSRFError)

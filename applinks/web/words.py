@@ -13,8 +13,11 @@ from markupsafe import Markup, escape
 from peewee import DatabaseError, InterfaceError
 
 from applinks.models import Connection, State
+from applinks.oauth.incoming import host_of
+from applinks.oauth.scopes import permits
 from applinks.providers.refusals import explain
 from applinks.services.deadlines import Deadline
+from applinks.settings import is_loopback
 from applinks.web.current import services
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -61,6 +64,7 @@ def install(app: Flask, asset_path: Callable[[str], str]) -> None:
     app.jinja_env.filters.update(
         state_words=state_words, why=why, when=when, day=day, guided=guided, ends=ends, next_look=next_look
     )
+    app.jinja_env.filters.update(lasts=lasts, permits=permits, host=host_of, is_here=is_here)
     symbols = asset_path("mark.svg")
 
     @cache
@@ -118,6 +122,17 @@ def need_a_person() -> int:
 
 def day(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%-d %b %Y")
+
+
+def lasts(seconds: int) -> str:
+    """A span of time as people say it, in the largest unit that it is a whole number of."""
+    name, unit = next((name, unit) for name, unit in _UNITS if seconds % unit == 0)
+    return f"{seconds // unit} {name}{'' if seconds == unit else 's'}"
+
+
+def is_here(host: str) -> bool:
+    """Whether a host with its port is the machine that the browser runs on."""
+    return is_loopback(re.sub(r":[0-9]*$", "", host).strip("[]"))
 
 
 def next_look(connection: Connection) -> int:

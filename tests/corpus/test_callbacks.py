@@ -92,7 +92,7 @@ class Scene:
                 "strict": {"issuer": ISSUER, "iss_required": "yes"},
             }.items()
         }
-        incoming = self.services.links.create_incoming(
+        incoming = self.services.incoming.add(
             "Reports",
             client_id="reports",
             client_secret_digest=digest("CANARY-reports"),

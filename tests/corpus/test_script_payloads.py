@@ -130,7 +130,7 @@ class Scene:
         self.links["tenant"] = self._make_link("tenant", provider="microsoft", revealed="microsoft", tenant="common")
         self.links["machine"] = self._make_link("machine", grant_type="client_credentials")
         for name in ("reports", "consent"):
-            self.links[name] = self.services.links.create_incoming(
+            self.links[name] = self.services.incoming.add(
                 name.capitalize(),
                 client_id=name,
                 client_secret_digest=digest("CANARY-reports"),

@@ -13,12 +13,16 @@ from tests.visitor import Visitor, text_of
 
 # Every route, and whether a stranger may ask for it. A new route fails the test until it is declared here.
 PUBLIC = {"sign_in.sign_in", "sign_in.sign_in_submitted", "sign_in.setup", "sign_in.setup_submitted"}
-PUBLIC |= {"dance.callback", "authorization.token", "authorization.userinfo", "static", "health.show", "checks.nonce"}
+PUBLIC |= {"dance.callback", "static", "health.show", "checks.nonce"}
+# What applications ask for, who authenticate themselves.
+BY_APPLICATIONS = {f"authorization.{name}" for name in ("metadata", "token", "revoke", "introspect", "userinfo")}
+PUBLIC |= BY_APPLICATIONS
 PRIVATE = {"links.home", "links.index", "links.choose_direction", "links.new_outgoing", "links.new_outgoing_form"}
 PRIVATE |= {
     "links.new_outgoing_submitted",
     "links.new_outgoing_fields",
     "links.new_outgoing_discovery",
+    "links.new_outgoing_card",
     "links.edit_discovery",
     "links.show",
     "links.edit",
@@ -36,6 +40,9 @@ PRIVATE |= {
 }
 PRIVATE |= {f"api_keys.{name}" for name in ("index", "new", "make", "confirm_revoke", "revoke")}
 PRIVATE |= {"dance.confirm_account", "dance.account_confirmed"}
+PRIVATE |= {f"incoming.{name}" for name in ("new", "create", "paste_card", "ask_overlap", "rotate_secret", "disable")}
+PRIVATE |= {f"incoming.{name}" for name in ("enable", "confirm_revoke_all", "revoke_all", "confirm_revoke", "revoke")}
+PRIVATE |= {f"incoming.{name}" for name in ("authorized", "confirm_revoke_own", "revoke_own")}
 PRIVATE |= {"audit.index", "audit.download", "checks.show", "checks.everything", "checks.run"}
 PRIVATE |= {"settings.show", "settings.choose_appearance", "settings.change_password", "sign_in.sign_out"}
 # What programs ask for with an API key.
@@ -55,6 +62,7 @@ ARGUMENTS = {
     "code": "x",
     "filename": "app.css",
     "key_id": "x",
+    "consent_id": "x",
 }
 
 
@@ -133,12 +141,12 @@ def test_it_takes_no_form_of_another_site(
 ) -> None:
     """A124"""
     connect()
-    services.links.create_incoming(
+    services.incoming.add(
         "App", client_id="app", client_secret_digest="0", redirect_uris="https://a.example/", scopes="profile", life=60
     )
     before, token = rows(), ada.csrf_token()
     for endpoint, path in routes(app, "POST"):
-        if endpoint != "authorization.token" and endpoint not in API:
+        if endpoint not in BY_APPLICATIONS | API:
             assert ada.post(path, {"csrf_token": token}, headers=headers).status_code == 400, path
     assert rows() == before
 
@@ -158,10 +166,11 @@ def test_it_answers_applications_wherever_they_are(
     stranger: Visitor, services: Services, headers: dict[str, str]
 ) -> None:
     """The token endpoint: its callers show a secret of their own, and no cookie counts there."""
-    services.links.create_incoming(
+    services.incoming.add(
         "App", client_id="app", client_secret_digest="0", redirect_uris="https://a.example/", scopes="profile", life=60
     )
-    assert stranger.post("/oauth/token", csrf=False, headers=headers).json["error"] == "unsupported_grant_type"
+    answer = stranger.post("/oauth/token", {"grant_type": "password"}, csrf=False, headers=headers)
+    assert answer.json["error"] == "unsupported_grant_type"
 
 
 @pytest.mark.parametrize("token", ["", "x", "IjAi.x.y"])
@@ -169,7 +178,7 @@ def test_it_takes_no_form_without_its_token(app: Flask, ada: Visitor, connect: C
     connect()
     before = rows()
     for endpoint, path in routes(app, "POST"):
-        if endpoint != "authorization.token" and endpoint not in API:
+        if endpoint not in BY_APPLICATIONS | API:
             fields = {"csrf_token": token} if token else {}
             assert ada.post(path, fields, csrf=False).status_code in (400, 404), path
     assert rows() == before

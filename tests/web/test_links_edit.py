@@ -173,7 +173,7 @@ def test_it_says_so_when_the_provider_is_unknown(ada: Visitor, link_id: str) -> 
 class TestAnIncomingLink:
     @pytest.fixture(autouse=True)
     def incoming(self, services: Services) -> None:
-        services.links.create_incoming(
+        services.incoming.add(
             "Reports",
             client_id="reports",
             client_secret_digest="0",

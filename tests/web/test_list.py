@@ -22,7 +22,7 @@ def make(services: Services, clock: Clock) -> Make:
 
     def links(*names: str) -> None:
         for name in names:
-            services.links.create_incoming(
+            services.incoming.add(
                 name, client_id=new_id(), client_secret_digest="0", redirect_uris="", scopes="", life=60
             )
 

@@ -352,7 +352,7 @@ class TestTheDemosAddress:
 
     @pytest.fixture
     def path(self, services: Services, settings: Settings, clock: Clock) -> str:
-        demo.seed(services.links, settings.base_url, int(clock()))
+        demo.seed(services.links, services.incoming, settings.base_url, int(clock()))
         return f"/setup/{services.sign_in.new_setup_code()}"
 
     def test_it_signs_in_the_first_that_opens_it(

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 from flask import Blueprint, request
 
 from applinks.errors import InvalidFieldError, InvalidFieldsError
-from applinks.services.api_keys import Access
+from applinks.services.access import Access
 from applinks.web.current import client_address, services
 from applinks.web.gate import from_applications
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-_BEARER = re.compile(r"bearer +([A-Za-z0-9_]{1,200})", re.IGNORECASE)  # RFC 6750 §2.1, RFC 9110 §11.1
+_BEARER = re.compile(r"bearer +([A-Za-z0-9_-]{1,200})", re.IGNORECASE)  # RFC 6750 §2.1, RFC 9110 §11.1
 _NUMBER = re.compile(r"[0-9]{1,16}")
 _TEXT_LENGTH = 16_384
 
@@ -30,7 +30,7 @@ def route(blueprint: Blueprint, method: str, path: str) -> Callable[[View], View
 
 
 def key() -> str:
-    """The API key that was sent, empty for none: only as `Authorization: Bearer`, and only once."""
+    """The API key or access token that was sent, empty for none: only as `Authorization: Bearer`, and only once."""
     return key_in(request.environ)
 
 
@@ -41,8 +41,9 @@ def key_in(environ: Mapping[str, Any]) -> str:
 
 
 def access() -> Access:
-    """Whoever shows a key that counts. Raises UnauthorizedError or ThrottledError."""
-    return services().api_keys.authenticate(key(), client_address())
+    """Whoever shows an API key, or an access token of ours, that counts. Raises UnauthorizedError or ThrottledError."""
+    shown, address = key(), client_address()
+    return services().issued.access(shown, address) or services().api_keys.authenticate(shown, address)
 
 
 def query(**readers: Callable[[str, str], Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from applinks.errors import BusyError, ConsentNeededError, NotFoundError
 from applinks.models import ApplicationLink, Connection
-from applinks.services.api_keys import Access
+from applinks.services.access import Access
 from applinks.services.connections import NOT_ASKED
 from applinks.services.links import connections_of
 from applinks.services.written import connection_written
@@ -68,7 +68,8 @@ def remove(slug: str, label: str) -> ResponseReturnValue:
 
 
 def seen(slug: str, who: Access) -> ApplicationLink:
-    """A link that a key is for. Raises NotFoundError, also where there is one that it isn't for."""
+    """A link that whoever asks may see. Raises ForbiddenError, or NotFoundError also where there is one that it isn't for."""
+    who.must_see()
     link = services().links.find(slug)
     if not who.may_see(link.id):
         raise NotFoundError("There is no application link here. It may have been deleted.")

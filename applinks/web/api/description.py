@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint
 
 from applinks.models import State
+from applinks.oauth.incoming import CLIENT_TYPES, GRANT_TYPES
 from applinks.oauth.options import OPTIONS, WORDS
 from applinks.oauth.sasl import USER, USER_LENGTH
 from applinks.services.findings import Result
@@ -246,7 +247,9 @@ def _schemas() -> dict[str, Schema]:
     incoming = _object(
         summary
         | {"direction": {"const": "incoming"}, "client_id": _TEXT, "scopes": _TEXT}
+        | {"client_type": {"enum": list(CLIENT_TYPES)}, "disabled": {"type": "boolean"}}
         | {"redirect_uris": {"type": "array", "items": _TEXT}}
+        | {"grant_types": {"type": "array", "items": {"enum": list(GRANT_TYPES)}}}
         | versions
     )
     return {

@@ -11,7 +11,7 @@ from applinks.crypto import new_id
 from applinks.errors import AppError, BusyError, InvalidFieldError
 from applinks.models import ApplicationLink, State
 from applinks.oauth.registration import NAME_LENGTH
-from applinks.services.api_keys import Access
+from applinks.services.access import Access
 from applinks.services.connections import NOT_ASKED
 from applinks.services.links import NEEDS_YOU, connections_of
 from applinks.services.registrations import FIELDS, changed, read_registration
@@ -30,6 +30,7 @@ _VERSION = re.compile(r'"([0-9]{1,9})"')
 def index() -> dict[str, Any]:
     """The links that a key is for, by name; `after` of an answer asks for the next page."""
     who = access()
+    who.must_see()
     sent = query(search=text(NAME_LENGTH), state=one_of(NEEDS_YOU, *State), after=text(2 * NAME_LENGTH + 1))
     search, after, state = (sent[name] or "" for name in ("search", "after", "state"))
     page = services().links.page(search, after, state=state, only=who.link_ids)

@@ -165,7 +165,7 @@ def test_it_refreshes_disconnects_and_removes(manager: Script, connect: Connect,
 
 def test_it_pages_through_links_and_events(manager: Script, services: Services) -> None:
     for number in range(PAGE + 1):
-        services.links.create_incoming(
+        services.incoming.add(
             f"Link {number:03}", client_id=str(number), client_secret_digest="0", redirect_uris="", scopes="", life=60
         )
     first = manager.get("/links").json or {}

@@ -148,7 +148,7 @@ def test_it_hides_every_link_that_a_key_is_not_for(
 ) -> None:
     """A141: as if there were none."""
     connect()
-    other = services.links.create_incoming(
+    other = services.incoming.add(
         "Other", client_id="o", client_secret_digest="0", redirect_uris="", scopes="", life=60
     )
     script = make_script(other.id, manages=True)
