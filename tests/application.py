@@ -62,15 +62,46 @@ class Application:
         return self.decide(self.authorize())["code"][0]
 
     def token(self, client: str = "app", secret: str = SECRET, **form: str) -> TestResponse:
-        """Not through the visitor's search for secrets: here the answer is one."""
-        basic = base64.b64encode(f"{client}:{secret}".encode()).decode()
-        return self.raw_token(urlencode(form), {"Authorization": f"Basic {basic}"})
+        return self.ask("/oauth/token", client, secret, **form)
 
-    def raw_token(self, body: str | bytes, headers: dict[str, str] | None = None) -> TestResponse:
+    def ask(self, path: str, client: str = "app", secret: str = SECRET, **form: str) -> TestResponse:
+        """Ask one of the endpoints for applications."""
+        basic = base64.b64encode(f"{client}:{secret}".encode()).decode()
+        return self.raw(path, urlencode(form), {"Authorization": f"Basic {basic}"})
+
+    def raw(self, path: str, body: str | bytes, headers: dict[str, str] | None = None) -> TestResponse:
+        """Not through the visitor's search for secrets: here the answer is one."""
         content_type = "application/x-www-form-urlencoded"
         return self.visitor.client.post(
-            "/oauth/token", data=body, headers=headers, content_type=content_type, base_url=self.visitor.base_url
+            path, data=body, headers=headers, content_type=content_type, base_url=self.visitor.base_url
         )
+
+    def raw_token(self, body: str | bytes, headers: dict[str, str] | None = None) -> TestResponse:
+        return self.raw("/oauth/token", body, headers)
+
+    def revoke(self, token: str, **changed: str) -> TestResponse:
+        return self.ask("/oauth/revoke", **{"token": token} | changed)
+
+    def introspect(self, token: str, **changed: str) -> dict[str, object]:
+        answer = self.ask("/oauth/introspect", **{"token": token} | changed)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json)
+
+    def alive(self, token: str) -> bool:
+        return bool(self.introspect(token)["active"])
+
+    def api(self, method: str, path: str, access_token: str, **kwargs: object) -> TestResponse:
+        """Ask the HTTP API."""
+        headers = {"Authorization": f"Bearer {access_token}"}
+        url = f"/api/v1{path}"
+        return self.visitor.client.open(url, method=method, headers=headers, base_url=self.visitor.base_url, **kwargs)
+
+    def tokens(self, **changed: str | None) -> dict[str, str]:
+        """What consent to a request gives."""
+        code = self.decide(self.authorize(**changed))["code"][0]
+        answer = self.exchange(code)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json)
 
     def exchange(self, code: str, **changed: str) -> TestResponse:
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT, "code_verifier": VERIFIER}

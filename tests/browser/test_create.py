@@ -20,18 +20,6 @@ from tests.browser.journey import (
 from tests.conftest import PASSWORD
 
 
-def test_it_says_that_incoming_links_are_not_there_yet(page: Page) -> None:
-    page.get_by_role("link", name="Create link").click()
-    expect(page.get_by_role("heading", name="External application")).to_be_visible()
-    sentence = page.get_by_text("Incoming links can't be created here yet.")
-    expect(sentence).to_be_hidden()
-    page.get_by_role("group", name="Direction").get_by_role("radio", name="Incoming").check()
-    expect(sentence).to_be_visible()
-    expect(page.get_by_role("button", name="Continue")).to_be_hidden()
-    page.get_by_role("group", name="Direction").get_by_role("radio", name="Outgoing").check()
-    expect(page.get_by_role("button", name="Continue")).to_be_visible()
-
-
 def test_it_takes_an_error_back_while_its_field_is_mended(page: Page) -> None:
     open_form(page)
     page.get_by_role("button", name="Continue").click()

@@ -26,7 +26,12 @@ LONG_SLUG = "w" * 50
 HOSTILE_SLUG = "img-src-x-onerror-alert-1-div-data-hx-get-x-data-h"
 PATHS = (
     "/links",
-    "/links/new?direction=incoming",
+    "/links/new",
+    "/links/new/incoming",
+    "/links/demo-client/edit",
+    "/links/demo-client/secret",
+    "/links/demo-client/revoke",
+    "/authorized-applications",
     "/links/demo-provider",
     "/links/demo-provider/checks",
     "/links/demo-provider/connect-another",

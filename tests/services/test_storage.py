@@ -9,7 +9,20 @@ import pytest
 from peewee import AutoField, BigIntegerField, ForeignKeyField, IntegerField, TextField
 
 from applinks.errors import StartRefusedError
-from applinks.models import ApplicationLink, Instance, LinkWord, Reserve, database, open_postgresql, open_sqlite
+from applinks.models import (
+    Administrator,
+    ApplicationLink,
+    Consent,
+    IncomingLink,
+    Instance,
+    IssuedGrant,
+    IssuedToken,
+    LinkWord,
+    Reserve,
+    database,
+    open_postgresql,
+    open_sqlite,
+)
 from applinks.models.base import Table
 from applinks.services.events import Events, Filter
 from applinks.services.migrations import SCHEMA
@@ -156,8 +169,44 @@ class EarlierEvent(Table):
         table_name = "event"
 
 
+class EarlierCode(Table):
+    """A code as it was before schema 6."""
+
+    code_digest = TextField(primary_key=True)
+
+    class Meta:
+        table_name = "authorization_code"
+
+
+class EarlierToken(Table):
+    """A pair of tokens as it was before schema 6."""
+
+    access_digest = TextField(primary_key=True)
+    refresh_digest = TextField(unique=True)
+    family = TextField(index=True)
+    link = ForeignKeyField(ApplicationLink, on_delete="CASCADE")
+    administrator = ForeignKeyField(Administrator, on_delete="CASCADE")
+    scopes = TextField()
+    access_expires_at = BigIntegerField()
+    refresh_expires_at = BigIntegerField()
+    spent_at = BigIntegerField(null=True)
+    revoked_at = BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "issued_token"
+
+
 def go_back_to(schema: int) -> None:
     """Make the tables of an earlier release out of today's."""
+    if schema < 6:
+        for table in ("issued_token", "authorization_code", "issued_grant", "consent"):
+            database.execute_sql(f"DROP TABLE {table}")
+        for column in (
+            *("client_secret_set_at", "previous_secret_digest", "previous_secret_until", "grant_types"),
+            *("token_links", "refresh_idle_life", "refresh_life", "disabled_at"),
+        ):
+            database.execute_sql(f"ALTER TABLE incoming_link DROP COLUMN {column}")
+        database.create_tables([EarlierCode, EarlierToken])
     if schema < 5:
         database.execute_sql("DROP INDEX connection_state")
         for table, column in (
@@ -218,6 +267,41 @@ def test_it_carries_history_over_into_a_chain_that_is_whole(started: Settings) -
     assert lines == [("created", "administrator", "pay", 1), ("refreshed", "", "pay", 720)]
     assert events.verify().problems == ()
     assert sorted(bytes(found.word) for found in LinkWord.select()) == [b"pay", b"roll"]
+    database.close()
+
+
+def test_it_carries_over_what_it_gave_to_applications(started: Settings) -> None:
+    """A193: tokens of an earlier release live on, in one grant a family; what was revoked is gone."""
+    link = {"slug": "pay", "name": "Pay", "name_key": "pay", "direction": "incoming", "created_at": 7, "updated_at": 7}
+    ApplicationLink.create(id="a" * 32, **link)
+    Administrator.create(id="b" * 32, username="ada", password_hash="", created_at=1)
+    go_back_to(5)
+    database.execute_sql(
+        "INSERT INTO incoming_link (link_id, client_id, client_secret_digest, redirect_uris, scopes, access_token_life)"
+        f" VALUES ('{'a' * 32}', 'pay', 'd', 'https://a.example/', 'profile', 60)"
+    )
+    ends = 10_000_000_000
+    for number, (family, spent, revoked) in enumerate([("one", 5, None), ("one", None, None), ("two", None, 9)]):
+        EarlierToken.create(
+            access_digest=f"a{number}",
+            refresh_digest=f"r{number}",
+            family=family,
+            link="a" * 32,
+            administrator="b" * 32,
+            scopes="profile",
+            access_expires_at=ends,
+            refresh_expires_at=ends + number,
+            spent_at=spent,
+            revoked_at=revoked,
+        )
+    database.close()
+    open_storage(started)
+    tokens = [(row.access_digest, row.refresh_digest, row.grant_id, row.spent_at) for row in IssuedToken.select()]
+    assert sorted(tokens) == [("a0", "r0", "one", 5), ("a1", "r1", "one", None)]
+    grant, consent, incoming = IssuedGrant.get(), Consent.get(), IncomingLink.get()
+    assert (grant.id, grant.consent_id, grant.ends_at) == ("one", consent.id, ends + 1)
+    assert (consent.link_id, consent.administrator_id, consent.scopes) == ("a" * 32, "b" * 32, "profile")
+    assert (incoming.client_secret_set_at, incoming.grant_types) == (7, "authorization_code")
     database.close()
 
 

@@ -4,7 +4,6 @@ import base64
 import re
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -243,20 +242,6 @@ def test_it_takes_back_what_came_of_a_code_that_comes_twice(application: Applica
     refused(application.exchange(code), "invalid_grant")
     assert application.userinfo(tokens["access_token"]).status_code == 401
     refused(application.refresh(tokens["refresh_token"]), "invalid_grant")
-
-
-def test_it_gives_one_pair_for_a_code_however_many_ask_at_once(application: Application) -> None:
-    code = application.code()
-
-    def ask(_: int) -> int:
-        try:
-            return application.exchange(code).status_code
-        finally:
-            database.close()
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sorted(pool.map(ask, range(20)))[:2] == [200, 400]
-    assert IssuedToken.select().count() == 1
 
 
 def test_it_rotates_refresh_tokens(application: Application) -> None:

@@ -61,10 +61,9 @@ def test_it_asks_for_the_direction_first(ada: Visitor) -> None:
     assert re.fullmatch(r"/links/new/outgoing/[0-9a-f]{32}", ada.get("/links/new/outgoing").headers["Location"])
 
 
-def test_it_says_that_incoming_links_are_not_there_yet(ada: Visitor) -> None:
-    page = ada.get("/links/new?direction=incoming")
-    assert page.status_code == 200
-    assert "Incoming links can't be created here yet." in text_of(page)
+def test_it_asks_for_the_direction_again_where_there_is_none_like_it(ada: Visitor) -> None:
+    assert ada.get("/links/new?direction=incoming").headers["Location"] == "/links/new/incoming"
+    assert ada.get("/links/new?direction=sideways").status_code == 200
 
 
 @pytest.mark.parametrize("link_id", ["x", "0" * 31, "0" * 33, "G" * 32, "A" * 32, "0" * 31 + "%0a"])
