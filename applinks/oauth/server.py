@@ -39,6 +39,8 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url (RFC 7636 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
 _NOT_ERROR_TEXT = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749 §5.2
 _MOST_PARAMETERS = 50
+# What is sent without a value counts as left out (RFC 6749 §3.2).
+_NEEDED = {"authorization_code": ("code", "redirect_uri", "code_verifier"), "refresh_token": ("refresh_token",)}
 _LONGEST_QUERY = 8192
 _TOKEN_LENGTH = 512
 
@@ -110,7 +112,7 @@ class AuthorizationServer(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoi
 
     def error_uri(self, error: OAuth2Error, redirect_uri: str) -> str:
         """The URL that takes an error back to a client, at a redirect URI that was verified (RFC 6749 §4.1.2.1)."""
-        return str(add_params_to_uri(error.in_uri(redirect_uri), [("iss", self.issuer)]))
+        return str(add_params_to_uri(redirect_uri, [*error.twotuples, ("iss", self.issuer)]))
 
     def refuse(self, uri: str, body: str, headers: Mapping[str, str], *, token_request: bool = False) -> Answer | None:
         """The answer to what no client of ours asks, before anything is written for it (RFC 6749 §3.2, §5.2)."""
@@ -125,6 +127,9 @@ class AuthorizationServer(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoi
                 raise InvalidRequestError("The grant_type is missing.")
             if token_request and request.grant_type not in GRANTS:
                 raise UnsupportedGrantTypeError
+            for name in _NEEDED.get(request.grant_type, ()) if token_request else ():
+                if not getattr(request, name):
+                    raise InvalidRequestError(f"The {name} is missing.")
             self._raise_on_invalid_client(request)
         except OAuth2Error as error:
             return _answer(error)

@@ -205,7 +205,7 @@ def test_it_takes_anything_but_allow_for_a_denial(application: Application) -> N
         ({"code_verifier": "w" * 129}, "invalid_request", 400),
         ({"redirect_uri": "https://other.example/cb"}, "invalid_grant", 400),
         ({"redirect_uri": REDIRECT + "/"}, "invalid_grant", 400),
-        ({"redirect_uri": ""}, "invalid_grant", 400),
+        ({"redirect_uri": ""}, "invalid_request", 400),
         ({"secret": "CANARY-wrong"}, "invalid_client", 401),
         ({"secret": ""}, "invalid_client", 401),
         ({"client": "nobody"}, "invalid_client", 401),
