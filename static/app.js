@@ -44,13 +44,13 @@ function filter(field) {
 const NEVER_KEPT = ["csrf_token", "client_secret", "version", "revealed", "revealed_grant"];
 const draftForm = () => find("form[data-keep-draft]");
 const version = () => draftForm()?.elements.version?.value;
-let unrestored = history.state?.version === version() ? Object.entries(history.state?.draft ?? {}) : [];
+let unrestored = history.state?.version === version() && Array.isArray(history.state?.draft) ? history.state.draft : [];
 
 function keepDraft() {
   const form = draftForm();
   if (!form || unrestored.length) return;
-  const draft = Object.fromEntries([...new FormData(form)].filter(([name]) => !NEVER_KEPT.includes(name)));
-  typedFor[shownProvider] = { ...typedFor[shownProvider], ...draft };
+  const draft = [...new FormData(form)].filter(([name]) => !NEVER_KEPT.includes(name));
+  typedFor[shownProvider] = { ...typedFor[shownProvider], ...Object.fromEntries(draft) };
   history.replaceState({ draft, version: version() }, "");
 }
 
@@ -60,7 +60,7 @@ const fields = () =>
   [...(draftForm()?.elements ?? [])].filter((field) =>
     field.matches("select, textarea:not([readonly]), input:not([type=radio], [type=hidden], [type=password], [type=search], [readonly])"),
   );
-const OF_EVERY_PROVIDER = ["name", "client_id", "client_secret_ends"];
+const OF_EVERY_PROVIDER = ["name", "card", "client_id", "client_secret_ends"];
 const typedFor = {};
 let shownProvider, shownNames;
 
@@ -93,7 +93,10 @@ function restoreDraft() {
   if (!form || find("#summary")) unrestored = [];
   const shown = unrestored.filter(([name]) => form.elements[name]);
   unrestored = shown.length ? unrestored.filter((entry) => !shown.includes(entry)) : [];
-  for (const [name, value] of shown) form.elements[name].value = value;
+  const isTick = (field) => field.matches?.("[type=checkbox][name]");
+  for (const tick of shown.length ? [...form.elements].filter(isTick) : [])
+    tick.checked = shown.some(([name, value]) => name === tick.name && value === tick.value);
+  for (const [name, value] of shown) if (!isTick(form.elements[name][0] ?? form.elements[name])) form.elements[name].value = value;
   const revealing = shown.length && form.querySelector("[name=provider]:checked");
   noteShown();
   if (revealing) revealing.dispatchEvent(new Event("input", { bubbles: true }));

@@ -13,7 +13,6 @@ from applinks.oauth.cards import incoming_card, incoming_fields, read_card
 from applinks.oauth.incoming import CONFIDENTIAL, LIVES, PUBLIC
 from applinks.services.incoming import OVERLAPS, Credentials, Incoming
 from applinks.web.current import actor, services, signed_in
-from applinks.web.gate import only_helps
 
 blueprint = Blueprint("incoming", __name__)
 
@@ -39,7 +38,6 @@ def create() -> ResponseReturnValue:
 
 
 @blueprint.post("/links/new/incoming/card")
-@only_helps
 def paste_card() -> ResponseReturnValue:
     """The form, filled in with what the other Applinks says of itself."""
     form = IncomingForm()
@@ -138,7 +136,7 @@ def revoke_all(slug: str) -> ResponseReturnValue:
 def confirm_revoke(slug: str, consent_id: str) -> ResponseReturnValue:
     incoming = services().incoming.find(slug)
     given = services().consents.find(consent_id, link_id=incoming.link.id)
-    return render_template("incoming/revoke.html", given=given, back=url_for("links.show", slug=slug))
+    return render_template("consents/revoke.html", given=given, back=url_for("links.show", slug=slug))
 
 
 @blueprint.post("/links/<slug>/consents/<consent_id>/revoke")
@@ -148,27 +146,6 @@ def revoke(slug: str, consent_id: str) -> ResponseReturnValue:
     services().consents.revoke(given, actor())
     flash(f"The consent of {given.consent.administrator.username} was revoked.")
     return redirect(url_for("links.show", slug=slug), 303)
-
-
-@blueprint.get("/authorized-applications")
-def authorized() -> ResponseReturnValue:
-    """The applications that the administrator who is signed in has allowed something."""
-    consents = services().consents.of_administrator(signed_in().administrator_id)
-    return render_template("incoming/authorized.html", consents=consents)
-
-
-@blueprint.get("/authorized-applications/<consent_id>/revoke")
-def confirm_revoke_own(consent_id: str) -> ResponseReturnValue:
-    given = services().consents.find(consent_id, administrator_id=signed_in().administrator_id)
-    return render_template("incoming/revoke.html", given=given, back=url_for("incoming.authorized"))
-
-
-@blueprint.post("/authorized-applications/<consent_id>/revoke")
-def revoke_own(consent_id: str) -> ResponseReturnValue:
-    given = services().consents.find(consent_id, administrator_id=signed_in().administrator_id)
-    services().consents.revoke(given, actor())
-    flash(f"{given.consent.link.name} may do nothing for you any more.")
-    return redirect(url_for("incoming.authorized"), 303)
 
 
 def _switch(slug: str, *, on: bool) -> ResponseReturnValue:
