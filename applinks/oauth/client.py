@@ -181,7 +181,10 @@ class OAuthClient:
         return _answered(ask)
 
     def account(self, profile: ProviderProfile, access_token: str) -> str | None:
-        """The name of the account behind a token, where a userinfo endpoint tells it; for display only."""
+        """The name of the account behind a token, where a userinfo endpoint tells it; for display only.
+
+        An answer that repeats the token is no name: it would be shown, and stored in the open.
+        """
         if not profile.userinfo_endpoint:
             return None
         headers = {
@@ -202,7 +205,7 @@ class OAuthClient:
                 return read_account(response, profile.account)
 
         answer = _answered(ask)
-        return answer if isinstance(answer, str) else None
+        return answer if isinstance(answer, str) and access_token not in answer else None
 
     def metadata(self, issuer: str) -> Metadata | Away | Nonsense | AddressRefused:
         """An authorization server's metadata, looked for as RFC 8414 §3.1 and as OpenID Connect Discovery §4 say.

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
-from oauthlib.oauth2 import AccessDeniedError, FatalClientError, OAuth2Error, RequestValidator
+from oauthlib.oauth2 import AccessDeniedError, FatalClientError, InvalidScopeError, OAuth2Error, RequestValidator
 from oauthlib.oauth2.rfc6749.utils import scope_to_list
 
 from applinks.crypto import KeyRing, UnreadableError, digest, new_id, new_token, same
@@ -33,7 +33,7 @@ from applinks.oauth import incoming as rules
 from applinks.oauth.scopes import PROFILE, READ_TOKENS, ordered
 from applinks.oauth.server import AuthorizationServer
 from applinks.services.events import Actor, Events
-from applinks.services.issued import Issued, issued_token
+from applinks.services.issued import Issued, issued_token, wipe_successors
 from applinks.services.vault import Vault
 
 CODE_SECONDS = 60
@@ -131,11 +131,12 @@ class Authorization:
             raise AppError("This page belongs to another session. Go back to the application and begin again.")
         try:
             _, details = self._server.validate_authorization_request(uri)
+            client: IncomingLink = details["request"].client
             if not allow:
-                denied = AccessDeniedError(state=details["state"])
-                return self._server.error_uri(denied, details["redirect_uri"])
+                return self._server.error_uri(AccessDeniedError(state=details["state"]), details["redirect_uri"])
+            if not set(scopes) <= set(client.scopes.split()):
+                return self._server.error_uri(InvalidScopeError(state=details["state"]), details["redirect_uri"])
             with database.atomic():
-                client: IncomingLink = details["request"].client
                 links = [link.id for link in _token_links(client) if link.id in shown]
                 consent = self._allowed(client.link_id, session.administrator_id, scopes, links, actor)
                 credentials = {"consent": consent, "token_links": links}
@@ -324,6 +325,7 @@ class _Validator(RequestValidator):  # type: ignore[misc]
             request.client, request.scopes, _own_token_links(request), None, ends_at
         )
         IssuedGrant.update(ends_at=ends_at, last_used_at=now).where(IssuedGrant.id == grant.id).execute()
+        wipe_successors(now)
         over = (IssuedToken.refresh_expires_at <= now) & (IssuedToken.access_expires_at <= now)
         IssuedToken.delete().where((IssuedToken.grant == grant.id) & over).execute()
         IssuedToken.create(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from applinks.models import OutgoingLink
+from applinks.models import ApplicationLink, OutgoingLink, database
 from applinks.oauth.answers import Away, Granted, Nonsense, Refused
 from applinks.oauth.client import Answer
 from applinks.oauth.probe import Answered, Probe, Silence
@@ -68,9 +68,12 @@ class ProviderCheck:
         return Finding("tls", Result.WARNED, said, "Whoever runs the provider should renew it before then.")
 
     def _note_certificate(self, outgoing: Outgoing, ends: int | None) -> None:
-        """What the list warns of."""
-        mine = OutgoingLink.link == outgoing.link.id
-        OutgoingLink.update(certificate_ends_at=ends).where(mine).execute()
+        """What the list warns of, unless the link was changed while its provider was asked."""
+        with database.atomic():
+            same = (ApplicationLink.id == outgoing.link.id) & (ApplicationLink.version == outgoing.link.version)
+            if ApplicationLink.select().where(same).exists():
+                mine = OutgoingLink.link == outgoing.link.id
+                OutgoingLink.update(certificate_ends_at=ends).where(mine).execute()
 
     def _time(self, heard: Answered) -> Finding:
         if heard.clock is None:

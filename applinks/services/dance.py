@@ -177,7 +177,14 @@ class Dance:
     def keep_held(self, outgoing: Outgoing, label: str, flow: str, session: SignInSession, actor: Actor) -> Connection:
         """Store a grant that waited: it is what was meant. Raises NotConnectedError."""
         with database.atomic():  # taken and stored, or waiting still
-            row, granted, sent_at = self._take_held(outgoing, label, flow, session)
+            row, granted, sent_at, asked_over = self._take_held(outgoing, label, flow, session)
+            if _consent_of(outgoing, label) != asked_over:
+                raise NotConnectedError(
+                    "This connection was changed meanwhile, so that it isn't the one that you were asked about. "
+                    "Nothing was stored: connect the account again.",
+                    slug=outgoing.link.slug,
+                    label=label,
+                )
             words = f"It was {_account_of(outgoing, label)} before."
             connection = self._store(outgoing, row, granted, sent_at, actor, words)
             connection.account = row.held_account
@@ -186,7 +193,7 @@ class Dance:
 
     def drop_held(self, outgoing: Outgoing, label: str, flow: str, session: SignInSession, actor: Actor) -> None:
         """End a grant that waited: the account before stays. Raises NotConnectedError."""
-        row, granted, _ = self._take_held(outgoing, label, flow, session)
+        row, granted, *_ = self._take_held(outgoing, label, flow, session)
         self._events.record(
             actor, "not connected", outgoing.link.id, label=label, words=f"{row.held_account} wasn't meant."
         )
@@ -210,7 +217,8 @@ class Dance:
             return None
         account = self._link_client.account(outgoing, granted)
         if account and account != before:
-            content = json.dumps([granted.access_token, granted.refresh_token, granted.life, granted.scope, sent_at])
+            grant = [granted.access_token, granted.refresh_token, granted.life, granted.scope]
+            content = json.dumps([*grant, sent_at, _consent_of(outgoing, flow.label)])
             with database.atomic():
                 AuthorizationFlow.update(
                     held_grant_enc=self._vault.seal_held_grant(flow.state_digest, content), held_account=account
@@ -233,8 +241,8 @@ class Dance:
 
     def _take_held(
         self, outgoing: Outgoing, label: str, flow: str, session: SignInSession
-    ) -> tuple[AuthorizationFlow, Granted, int]:
-        """A grant that waited, once: whoever comes second finds nothing."""
+    ) -> tuple[AuthorizationFlow, Granted, int, str]:
+        """A grant that waited, when it was asked for and over what, once: whoever comes second finds nothing."""
         row = self._held_flow(outgoing, label, flow, session)
         waiting = (AuthorizationFlow.state_digest == flow) & (AuthorizationFlow.held_grant_enc == row.held_grant_enc)
         if AuthorizationFlow.update(held_grant_enc="").where(waiting).execute() != 1:
@@ -247,7 +255,7 @@ class Dance:
                 slug=outgoing.link.slug,
                 label=label,
             ) from None
-        return row, Granted(*content[:4]), content[4]
+        return row, Granted(*content[:4]), content[4], content[5] if len(content) > 5 else ""
 
     def connect_without_account(self, slug: str, label: str, actor: Actor) -> Connection:
         """Connect with the client's own credentials (RFC 6749 §4.4): no consent, so it is done at once.
@@ -325,6 +333,12 @@ def _account_of(outgoing: Outgoing, label: str) -> str:
     """Whose account a connection is, empty where there is none yet, or nobody knows."""
     namesake = Connection.get_or_none(Connection.link == outgoing.link.id, Connection.label == label)
     return str(namesake.account) if namesake else ""
+
+
+def _consent_of(outgoing: Outgoing, label: str) -> str:
+    """Which connection there is under a label, and with which tokens; what Applinks refreshes by itself is the same."""
+    found = Connection.get_or_none(Connection.link == outgoing.link.id, Connection.label == label)
+    return f"{found.id} {found.connected_at} {found.account}" if found else ""
 
 
 def _pins(outgoing: Outgoing) -> str:

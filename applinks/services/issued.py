@@ -79,6 +79,12 @@ def issued_token(found_by: Expression) -> Issued | None:
     return Issued(token, grant, grant.link, incoming, administrator, incoming.disabled_at is None)
 
 
+def wipe_successors(now: int) -> None:
+    """Wipe every pair that was kept for the moment after a refresh, where that is over."""
+    over = IssuedToken.successor_until <= now
+    IssuedToken.update(successor_enc="", successor_until=None).where(over).execute()
+
+
 class IssuedTokens:
     def __init__(self, counts: Counts, clock: Callable[[], float]) -> None:
         self._counts = counts
@@ -124,5 +130,5 @@ class IssuedTokens:
         if not (IssuedToken.select().where(over).exists() or IssuedGrant.select().where(ended).exists()):
             return
         with database.atomic():
-            IssuedToken.update(successor_enc="", successor_until=None).where(over).execute()
+            wipe_successors(now)
             IssuedGrant.delete().where(ended).execute()

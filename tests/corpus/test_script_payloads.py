@@ -57,6 +57,9 @@ OF_ERRORS = {
 OF_ERRORS |= {("details", "open")}
 
 
+CARD = ("name", "redirect_uri", "authorization_endpoint", "token_endpoint", "issuer", "client_id", "scopes")
+
+
 class Shape(HTMLParser):
     """A page's elements with the names of their attributes, its text, and where its addresses lead."""
 
@@ -293,6 +296,8 @@ class Scene:
             label = quote(text, safe="")
             yield "connection by its label", self.ada.htmx("GET", f"/links/raw/connections/{label}")
             yield "remove by its label", self.ada.get(f"/links/raw/connections/{label}/remove")
+        for page in ("edit", "secret", "revoke"):
+            yield f"reports: {page}", self.ada.get(f"/links/reports/{page}")
         yield "settings", self.ada.get("/settings")
         yield from self.sent(text)
 
@@ -309,6 +314,12 @@ class Scene:
         draft_page = self.ada.get("/links/raw/edit")
         if "".join(text.split()).isprintable():
             yield "draft", draft_page
+        lives = {"access_token_life": "60", "refresh_idle_life": "30", "refresh_life": "90"}
+        incoming = {"name": text, "redirect_uris": text, "token_links": text, "scopes": "tokens:read"}
+        yield "new incoming", self.post("/links/new/incoming", incoming | lives)
+        card = json.dumps({"applinks_link_card": 1} | dict.fromkeys(CARD, text))
+        yield "card of incoming", self.post("/links/new/incoming/card", {"card": card})
+        yield "card of outgoing", self.post(f"{new}/card", {"card": card}, HX_Request="true")
         yield "nowhere", self.ada.get(f"/{quote(text)}")
         if HEADER.fullmatch(text):
             # It shows the host that was asked for, and the origin of a form that came from elsewhere.
@@ -337,6 +348,10 @@ class Scene:
         ticket = re.search(r'name="ticket" value="([^"]+)"', page.text)
         assert ticket, page.text
         yield "allowed", self.post("/oauth/authorize", {"ticket": ticket[1], "decision": "allow"})
+        yield "consents", self.ada.get("/authorized-applications")
+        yield "consents of a link", self.ada.get("/links/consent")
+        given = self.services.consents.of_link(self.links["consent"])[0].consent.id
+        yield "revoke", self.ada.get(f"/links/consent/consents/{given}/revoke")
         yield "no consent", self.ada.get("/oauth/authorize?" + urlencode(asked | {"redirect_uri": text}))
 
     def tour(self, text: str) -> Iterator[tuple[str, TestResponse]]:

@@ -297,8 +297,11 @@ class TestConsents:
         ticket = re.search(r'name="ticket" value="([^"]+)"', page.text)
         assert ticket
         answer = application.visitor.post("/oauth/authorize", {"ticket": unescape(ticket[1]), "decision": "allow"})
+        url = application.visitor.continue_url(answer)
+        assert "error=invalid_scope" in url
+        assert "iss=" in url
         assert not IssuedGrant.select().exists()
-        assert "code=" not in answer.text
+        assert not Consent.select().exists()
 
     @pytest.mark.parametrize("name", ["scope", "client_id", "redirect_uri", "code_challenge", "state", "scopes"])
     def test_it_takes_nothing_of_the_request_from_the_answer(self, application: Application, name: str) -> None:

@@ -180,3 +180,34 @@ def test_it_ends_no_grant_of_an_account_that_is_connected_elsewhere(
     flow = flow_of(reconnect("bob@example.com"))
     assert ada.post(PATH, {"flow": flow, "meant": "no"}).status_code == 303
     assert not revoked(provider)
+
+
+@pytest.mark.parametrize("meanwhile", ["removed", "reconnected"])
+def test_it_stores_nothing_over_another_connection_than_it_asked_about(
+    reconnect: Callable[[str], str],
+    ada: Visitor,
+    provider: StandIn,
+    connect: Callable[..., None],
+    clock: Clock,
+    meanwhile: str,
+) -> None:
+    """Another tab was quicker."""
+    flow = flow_of(reconnect("bob@example.com"))
+    clock.advance(1)
+    if meanwhile == "removed":
+        ada.post("/links/payroll/connections/default/remove")
+    else:
+        provider.userinfo = {"email": "ada@example.com"}
+        connect()
+    page = ada.post(PATH, {"flow": flow, "meant": "yes"})
+    assert page.status_code == 400
+    assert "was changed meanwhile" in text_of(page)
+    assert [row.account for row in Connection.select()] == ([] if meanwhile == "removed" else ["ada@example.com"])
+
+
+def test_it_takes_no_token_for_an_account(ada: Visitor, provider: StandIn, link_id: str) -> None:
+    """A userinfo endpoint that repeats what it was shown: the page and the database would tell the token."""
+    url = ada.continue_url(ada.post("/links/payroll/connect", {"label": "default"}))
+    provider.documents["/userinfo"] = lambda request: json_answer({"email": request.headers["Authorization"]})(request)
+    ada.get(f"/oauth/callback/{link_id}", query_string=provider.consent(url))
+    assert (Connection.get().state, Connection.get().account) == ("connected", "")
