@@ -100,7 +100,7 @@ def test_a_mail_program_gets_a_token(environment: dict[str, str], tmp_path: Path
     found = re.search(r'^passwordeval "(.*)"$', settings, re.MULTILINE)
     assert found
     said = run(["sh", "-c", found[1]], environment, tmp_path)
-    assert re.fullmatch(r"[A-Za-z0-9_-]{43}\n", said)
+    assert re.fullmatch(r"apa_[A-Za-z0-9_-]{43}\n", said)
 
 
 @pytest.mark.parametrize("key", ["", "apl_wrong"])
