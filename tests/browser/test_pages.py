@@ -102,6 +102,7 @@ def tour(page: Page) -> Iterator[str]:
     page.goto(page.get_by_label("Redirect URL").input_value() + "?error=access_denied&state=made-up")
     yield "not connected"
     yield from tour_of_the_form(page)
+    yield from tour_of_incoming(page)
 
 
 def tour_of_the_form(page: Page) -> Iterator[str]:
@@ -120,6 +121,34 @@ def tour_of_the_form(page: Page) -> Iterator[str]:
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
     yield "a form with errors"
+
+
+def tour_of_incoming(page: Page) -> Iterator[str]:
+    page.goto("/links/new/incoming")
+    page.get_by_text("The other side is an Applinks, too").click()
+    page.get_by_text("How long tokens live").click()
+    page.get_by_label("Redirect URL").fill(f"http://{LONG}.example/")
+    yield "an incoming link's form, unfolded"
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    yield "an incoming link's form with errors"
+    page.get_by_label("Name", exact=True).fill(LONG.lower().replace("w", "v"))
+    page.get_by_label("Redirect URL").fill(f"https://app.example/{LONG}")
+    for name in ("profile", "links:read", "tokens:read", "links:manage", "Client credentials"):
+        page.get_by_role("checkbox", name=name).check()
+    page.get_by_label("Links whose tokens it may read").fill(f"demo-provider {HOSTILE_SLUG} {LONG_SLUG}")
+    page.get_by_role("button", name="Save", exact=True).click()
+    heading = page.get_by_role("heading", name="Credentials of")
+    if page.get_by_role("alert").is_hidden():
+        expect(heading).to_be_visible()
+        yield "the credentials of an incoming link"
+    page.goto("/links/" + "v" * 50)
+    page.get_by_text("What to give to the other side").click()
+    yield "an incoming link's page"
+    page.goto("/links/demo-client")
+    page.get_by_role("link", name="Revoke the consent of demo").click()
+    expect(page.get_by_role("button", name="Revoke")).to_be_visible()
+    yield "taking a consent back"
 
 
 def tour_of_signing_in(page: Page, application: Application) -> Iterator[str]:
