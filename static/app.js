@@ -102,6 +102,13 @@ function restoreDraft() {
   if (revealing) revealing.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
+// What makes something new each time is sent once, however often one clicks: the second answer would hide the first one's secret.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!("once" in form.dataset)) return;
+  if (form.dataset.once) event.preventDefault();
+  form.dataset.once = "sent";
+});
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy], [data-add]");
   if (button?.dataset.copy) copy(button);

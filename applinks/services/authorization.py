@@ -141,8 +141,10 @@ class Authorization:
                 consent = self._allowed(client.link_id, session.administrator_id, scopes, links, actor)
                 credentials = {"consent": consent, "token_links": links}
                 headers, _, _ = self._server.create_authorization_response(uri, scopes=scopes, credentials=credentials)
-        except OAuth2Error as error:
+        except FatalClientError as error:
             raise AppError(f"The application's request can't be trusted any more: {_words(error)}") from None
+        except OAuth2Error as error:
+            return self._server.error_uri(error, error.redirect_uri)
         return str(headers["Location"])
 
     def _allowed(

@@ -1,6 +1,6 @@
 """Consents: who has allowed which application what, and taking that back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +67,7 @@ class Consents:
         """What an application has without consents."""
         own = (IssuedGrant.link == link_id) & IssuedGrant.consent.is_null()
         last = IssuedGrant.select(fn.MAX(IssuedGrant.last_used_at)).where(own).scalar()
-        ids = [str(grant.id) for grant in IssuedGrant.select(IssuedGrant.id).where(own)]
-        return OwnUse(last, sum(self._alive(ids).values()))
+        return OwnUse(last, self._alive(own).get(None, 0))
 
     def _given(self, wanted: Expression) -> list[Given]:
         tables = Consent, Administrator, ApplicationLink, IncomingLink
@@ -81,8 +80,10 @@ class Consents:
             .order_by(ApplicationLink.name_key, Administrator.username)
         )
         consents = list(rows)
-        grants = list(IssuedGrant.select().where(IssuedGrant.consent.in_([row.id for row in consents])))
-        alive = self._alive([grant.id for grant in grants])
+        theirs = IssuedGrant.consent.in_([row.id for row in consents])
+        alive = self._alive(theirs)
+        used: Any = IssuedGrant.select(IssuedGrant.consent, fn.MAX(IssuedGrant.last_used_at)).where(theirs)
+        last = dict(used.group_by(IssuedGrant.consent).tuples())
         ids = {link_id for row in consents for link_id in row.token_links.split()}
         names = {
             str(link.id): str(link.name)
@@ -92,27 +93,23 @@ class Consents:
         }
         found = []
         for consent in consents:
-            mine = [grant for grant in grants if grant.consent_id == consent.id]
             link: Any = consent.link
             incoming: IncomingLink = link.as_client
             scopes = [scope for scope in consent.scopes.split() if scope in incoming.scopes.split()]
             counts = set(consent.token_links.split()) & set(incoming.token_links.split())
             links = [name for link_id, name in names.items() if link_id in counts and READ_TOKENS in scopes]
-            used = [grant.last_used_at for grant in mine if grant.last_used_at is not None]
-            tokens = sum(alive.get(grant.id, 0) for grant in mine)
-            found.append(Given(consent, scopes, links, max(used, default=None), tokens))
+            found.append(Given(consent, scopes, links, last.get(consent.id), alive.get(consent.id, 0)))
         return found
 
-    def _alive(self, grant_ids: Sequence[str]) -> dict[str, int]:
-        """How many tokens of each grant are alive."""
+    def _alive(self, wanted: Expression) -> dict[str | None, int]:
+        """How many tokens of the grants that are wanted are alive, by their consent; None for those without one."""
         now = int(self._clock())
-        found: dict[str, int] = {}
+        found: dict[str | None, int] = {}
         accessing = IssuedToken.access_expires_at > now
         refreshing = (IssuedToken.refresh_expires_at > now) & IssuedToken.spent_at.is_null()
         for alive in (accessing, refreshing):
-            of_these = IssuedToken.grant.in_(list(grant_ids)) & alive
-            rows = IssuedToken.select(IssuedToken.grant, fn.COUNT(IssuedToken.access_digest)).where(of_these)
-            counted: Any = rows.group_by(IssuedToken.grant).tuples()
-            for grant_id, count in counted:
-                found[grant_id] = found.get(grant_id, 0) + count
+            rows = IssuedToken.select(IssuedGrant.consent, fn.COUNT(IssuedToken.access_digest)).join(IssuedGrant)
+            counted: Any = rows.where(wanted & alive).group_by(IssuedGrant.consent).tuples()
+            for consent_id, count in counted:
+                found[consent_id] = found.get(consent_id, 0) + count
         return found

@@ -16,6 +16,8 @@ from applinks.web.current import browser_session, by_htmx, services
 
 View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
 
+# As long as an authorization request may be, which an application makes, and which goes on after signing in.
+_LONGEST_PATH = 8300
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
@@ -52,7 +54,7 @@ def for_programs() -> bool:
 
 def local_path(text: str | None) -> str:
     """A path of our own to go on to, `/` for anything else (no open redirector, RFC 9700 §4.11)."""
-    return text if text and len(text) <= 2048 and _LOCAL_PATH.fullmatch(text) else "/"
+    return text if text and len(text) <= _LONGEST_PATH and _LOCAL_PATH.fullmatch(text) else "/"
 
 
 def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue], csrf: CSRFProtect) -> None:

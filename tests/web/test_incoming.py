@@ -291,8 +291,9 @@ class TestConsents:
         assert tokens["scope"] == "profile"
         assert IssuedGrant.get().token_links == ""
 
-    def test_it_allows_nothing_that_was_taken_away_meanwhile(self, application: Application) -> None:
-        page = application.authorize(scope="profile links:read")
+    @pytest.mark.parametrize("scope", ["profile links:read", None])
+    def test_it_allows_nothing_that_was_taken_away_meanwhile(self, application: Application, scope: str | None) -> None:
+        page = application.authorize(scope=scope)
         IncomingLink.update(scopes="profile").execute()
         ticket = re.search(r'name="ticket" value="([^"]+)"', page.text)
         assert ticket

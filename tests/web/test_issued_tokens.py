@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import pytest
 
 from applinks.models import TABLES, AuthorizationCode, Event, IncomingLink, IssuedGrant, IssuedToken
+from applinks.services import authorization
 from applinks.wiring import Services
 from tests.application import CHALLENGE, REDIRECT, REQUEST, SECRET, VERIFIER, Application, make_incoming
 from tests.conftest import ADA, CLIENT_SECRET, Clock
@@ -14,6 +15,13 @@ from tests.visitor import Visitor
 
 DAY = 86_400
 ALL = "profile links:read tokens:read links:manage"
+
+
+@pytest.fixture(autouse=True)
+def what_is_given_is_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every token in these tests has the word in it that logs, pages and the database are searched for."""
+    monkeypatch.setattr(authorization, "ACCESS_PREFIX", "apa_CANARY-")
+    monkeypatch.setattr(authorization, "REFRESH_PREFIX", "apr_CANARY-")
 
 
 @pytest.fixture(autouse=True)

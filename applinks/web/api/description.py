@@ -23,8 +23,8 @@ _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _TIME: Schema = {"type": "integer", "description": "Seconds since 1970."}
 _WARNINGS = {
-    401: "No API key that counts was sent; why isn't said.",
-    403: "The key may not do this.",
+    401: "No API key or access token that counts was sent; why isn't said, but that an access token has expired.",
+    403: "The key, or the access token, may not do this.",
     404: "There is no such link or connection, or the key isn't for it.",
     409: "A person must act, at `url`: `not_connected`, `reconnect_needed`, `check_settings`, `unreadable` or "
     "`consent_needed`; or somebody was quicker: `conflict`.",
@@ -62,7 +62,8 @@ def document(base_url: str) -> Schema:
                 "api_key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API key: `apl_…`, in no other place.",
+                    "description": "An API key, `apl_…`, or an access token that an incoming link was given, `apa_…`; "
+                    "in no other place. What an access token isn't for is answered by 403, with the scope that it needs.",
                 }
             },
             "schemas": _schemas(),
