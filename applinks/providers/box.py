@@ -13,6 +13,7 @@ BOX = Provider(
     authorization_endpoint="https://account.box.com/api/oauth2/authorize",
     token_endpoint="https://api.box.com/oauth2/token",  # noqa: S106 (an address)
     userinfo_endpoint="https://api.box.com/2.0/users/me",
+    account="login",
     revocation_endpoint="https://api.box.com/oauth2/revoke",
     usual_scopes=(
         Scope("root_readonly", "read files and folders"),

@@ -15,6 +15,7 @@ GITHUB = Provider(
     authorization_endpoint="https://github.com/login/oauth/authorize",
     token_endpoint="https://github.com/login/oauth/access_token",  # noqa: S106 (an address)
     userinfo_endpoint="https://api.github.com/user",
+    account="login",
     default_scopes=("read:user",),
     usual_scopes=(
         Scope("read:user", "who the account is"),

@@ -15,6 +15,7 @@ SALESFORCE = Provider(
     authorization_endpoint="https://{host}/services/oauth2/authorize",
     token_endpoint="https://{host}/services/oauth2/token",  # noqa: S106 (an address)
     userinfo_endpoint="https://{host}/services/oauth2/userinfo",
+    account="preferred_username",
     revocation_endpoint="https://{host}/services/oauth2/revoke",
     places=(host("company.my.salesforce.com", default="login.salesforce.com"),),
     default_scopes=("id", "api", "refresh_token"),

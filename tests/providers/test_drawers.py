@@ -50,7 +50,7 @@ ANSWERS: dict[str, tuple[dict[str, object], dict[str, object], str]] = {
     "github": ({"scope": "a,b", "refresh_token_expires_in": 15897600}, {"login": "ada-l", "email": None}, "ada-l"),
     "atlassian": ({"scope": "a b"}, {"account_id": "1", "email": "ada@a.example"}, "ada@a.example"),
     "bitbucket": ({"scopes": "a b", "state": "authorization_code"}, {"username": "ada-b"}, "ada-b"),
-    "box": ({"restricted_to": []}, {"type": "user", "name": "Ada", "login": "ada@b.example"}, "Ada"),
+    "box": ({"restricted_to": []}, {"type": "user", "name": "Ada", "login": "ada@b.example"}, "ada@b.example"),
     "discord": ({"scope": "a b"}, {"id": "1", "username": "ada-d"}, "ada-d"),
     "dropbox": (
         {"uid": "1", "account_id": "dbid:1", "scope": "a b"},
@@ -79,8 +79,8 @@ ANSWERS: dict[str, tuple[dict[str, object], dict[str, object], str]] = {
     "okta": ({"scope": "a b"}, {"sub": "1", "email": "ada@o.example"}, "ada@o.example"),
     "salesforce": (
         {"instance_url": "https://corp.my.salesforce.com", "issued_at": "1", "expires_in": None},
-        {"email": "ada@s.example"},
-        "ada@s.example",
+        {"email": "ada@s.example", "preferred_username": "ada@s.example.sandbox"},
+        "ada@s.example.sandbox",
     ),
     "slack": (
         {"ok": True, "token_type": "bot", "scope": "a,b", "authed_user": {"id": "U1"}, "team": {"id": "T1"}},
