@@ -30,7 +30,7 @@ class IncomingForm(FlaskForm):  # type: ignore[misc]
     refresh_idle_life = IntegerField("Refresh tokens live unused, in days", description="1 to 90; 30 is usual.")
     refresh_life = IntegerField("Asked for consent anew after, in days", description="1 to 365; 90 is usual.")
     version = HiddenField()
-    card = TextAreaField("The other side's card", description="Paste what Copy gives at the other Applinks.")
+    card = TextAreaField("Paste link card", description="What Copy link card holds at the other Applinks.")
 
 
 def usual() -> dict[str, Any]:

@@ -68,7 +68,7 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
     userinfo_endpoint = StringField(
         "Userinfo endpoint (optional)", description="Tells which account was connected, to show it in the list."
     )
-    card = TextAreaField("The other side's card", description="Paste what Copy gives at the other Applinks.")
+    card = TextAreaField("Paste link card", description="What Copy link card holds at the other Applinks.")
     client_id = StringField("Client ID")
     client_secret = PasswordField("Client secret")
     client_secret_ends = StringField(

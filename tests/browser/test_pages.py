@@ -125,7 +125,7 @@ def tour_of_the_form(page: Page) -> Iterator[str]:
 
 def tour_of_incoming(page: Page) -> Iterator[str]:
     page.goto("/links/new/incoming")
-    page.get_by_text("The other side is an Applinks, too").click()
+    page.get_by_text("Link with another Applinks").click()
     page.get_by_text("How long tokens live").click()
     page.get_by_label("Redirect URL").fill(f"http://{LONG}.example/")
     yield "an incoming link's form, unfolded"

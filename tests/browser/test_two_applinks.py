@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.application import Application
 from tests.browser.conftest import NewContext
 
-OTHER = "The other side is an Applinks, too"
+OTHER = "Link with another Applinks"
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def give_access(page: Page, there: Application, card: str, name: str) -> tuple[s
     page.get_by_role("radio", name="Incoming").check()
     page.get_by_role("button", name="Continue").click()
     page.get_by_text(OTHER).click()
-    page.get_by_label("The other side's card").fill(card)
-    page.get_by_role("button", name="Fill in from the card").click()
+    page.get_by_label("Paste link card").fill(card)
+    page.get_by_role("button", name="Fill in the form").click()
     expect(page.get_by_text("The card was taken over below.")).to_be_visible()
     expect(page.get_by_label("Redirect URL")).to_have_value(json.loads(card)["redirect_uri"])
     expect(page.get_by_role("checkbox", name="links:read")).to_be_checked()
@@ -61,7 +61,7 @@ def give_access(page: Page, there: Application, card: str, name: str) -> tuple[s
     expect(page.get_by_role("heading", name=f"Credentials of {name}")).to_be_visible()
     secret = page.get_by_label("Client secret").input_value()
     assert secret.startswith("aps_")
-    return secret, page.get_by_label("Link card").input_value()
+    return secret, page.get_by_label("Copy link card").input_value()
 
 
 def ask_for_access(page: Page, here: Application, there: Application, name: str) -> None:
@@ -69,14 +69,14 @@ def ask_for_access(page: Page, here: Application, there: Application, name: str)
     page.goto(f"{here.base_url}/links/new/outgoing")
     form = page.url
     page.get_by_text(OTHER).click()
-    card = page.get_by_label("This side's card").input_value()
+    card = page.get_by_label("Copy link card").input_value()
     secret, answer = give_access(page, there, card, f"Client of {name}")
     assert secret not in answer
     page.goto(form)
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_text(OTHER).click()
-    page.get_by_label("The other side's card").fill(answer)
-    page.get_by_role("button", name="Fill in from the card").click()
+    page.get_by_label("Paste link card").fill(answer)
+    page.get_by_role("button", name="Fill in the form").click()
     expect(page.get_by_label("Token endpoint")).to_have_value(f"{there.base_url}/oauth/token")
     assert page.get_by_label("Redirect URL").input_value() == json.loads(card)["redirect_uri"]
     expect(page.get_by_label("Client ID")).to_have_value(json.loads(answer)["client_id"])
@@ -138,8 +138,8 @@ def test_they_take_no_other_text_for_a_card(page: Page, card: str) -> None:
         page.goto(path)
         page.get_by_text(OTHER).click()
         page.get_by_label("Name", exact=True).fill("Kept")
-        page.get_by_label("The other side's card").fill(card)
-        page.get_by_role("button", name="Fill in from the card").click()
-        expect(page.get_by_label("The other side's card")).to_have_attribute("aria-invalid", "true")
-        expect(page.get_by_label("The other side's card")).to_be_visible()
+        page.get_by_label("Paste link card").fill(card)
+        page.get_by_role("button", name="Fill in the form").click()
+        expect(page.get_by_label("Paste link card")).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_label("Paste link card")).to_be_visible()
         expect(page.get_by_label("Name", exact=True)).to_have_value("Kept")
