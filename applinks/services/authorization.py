@@ -79,7 +79,9 @@ class Authorization:
             new_refresh_token=validator.new_refresh_token,
             token_life=validator.token_life,
         )
-        self._tickets = URLSafeTimedSerializer(keys.derive("consent"), signer_kwargs={"digest_method": hashlib.sha256})
+        self._tickets = URLSafeTimedSerializer(
+            keys.derive("consent request"), signer_kwargs={"digest_method": hashlib.sha256}
+        )
 
     def offered(self) -> bool:
         """Whether there is an incoming link; without one, the endpoints aren't there."""

@@ -1,5 +1,6 @@
 """Incoming links: external applications as clients of ours, with the ID and the secret that they show."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from applinks.services.events import APPLINKS, Actor, Events
 from applinks.services.links import Links
 
 SECRET_PREFIX = "aps_"  # noqa: S105 (what a secret begins with, for people and scanners)
+MOST_TOKEN_LINKS = 100
+_SLUG = re.compile(r"[a-z0-9-]{1,60}")
 OVERLAPS = {0: "Not at all", 3600: "One hour", DAY: "One day", 7 * DAY: "Seven days"}
 """How long an old client secret works on, in seconds, in words."""
 
@@ -132,6 +135,10 @@ class IncomingLinks:
 
     def _ids(self, slugs: tuple[str, ...]) -> str:
         """Raises InvalidFieldError for what isn't the slug of an outgoing link."""
+        if len(slugs) > MOST_TOKEN_LINKS:
+            raise InvalidFieldError("token_links", f"At most {MOST_TOKEN_LINKS} links.")
+        if strange := next((slug for slug in slugs if not _SLUG.fullmatch(slug)), None):
+            raise InvalidFieldError("token_links", f"{strange[:60]} isn't a slug. A link's page names its own.")
         found = {link.slug: link for link in ApplicationLink.select().where(ApplicationLink.slug.in_(list(slugs)))}
         for slug in slugs:
             if slug not in found or found[slug].direction != OUTGOING:
