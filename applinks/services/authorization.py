@@ -10,10 +10,20 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
-from oauthlib.oauth2 import AccessDeniedError, FatalClientError, InvalidScopeError, OAuth2Error, RequestValidator
+from oauthlib.oauth2 import (
+    AccessDeniedError,
+    FatalClientError,
+    InvalidClientIdError,
+    InvalidRedirectURIError,
+    InvalidScopeError,
+    MismatchingRedirectURIError,
+    MissingClientIdError,
+    OAuth2Error,
+    RequestValidator,
+)
 from oauthlib.oauth2.rfc6749.utils import scope_to_list
 
 from applinks.crypto import KeyRing, UnreadableError, digest, new_id, new_token, same
@@ -44,6 +54,12 @@ ACCESS_PREFIX, REFRESH_PREFIX = "apa_", "apr_"
 
 Clock = Callable[[], float]
 Answer = tuple[Mapping[str, str], str, int]
+
+
+class UntrustedRequestError(AppError):
+    """An authorization request after which nobody may be sent anywhere (RFC 6749 §4.1.2.1)."""
+
+    title = "This application's request can't be trusted"
 
 
 @dataclass(frozen=True)
@@ -94,12 +110,12 @@ class Authorization:
     def consent_request(self, uri: str, session: SignInSession) -> ConsentRequest | str:
         """Check an authorization request (RFC 6749 §4.1.1): what to ask, or the URL that takes an error back.
 
-        Raises AppError where client or redirect URL can't be trusted: then nobody is sent anywhere.
+        Raises UntrustedRequestError where client or redirect URL can't be trusted: then nobody is sent anywhere.
         """
         try:
             scopes, details = self._server.validate_authorization_request(uri)
         except FatalClientError as error:
-            raise AppError(f"The application's request can't be trusted: {_words(error)}") from None
+            raise UntrustedRequestError(_why_untrusted(error, uri)) from None
         except OAuth2Error as error:
             return self._server.error_uri(error, error.redirect_uri)
         client: IncomingLink = details["request"].client
@@ -122,8 +138,8 @@ class Authorization:
     def decide(self, ticket: str, session: SignInSession, actor: Actor, *, allow: bool) -> str:
         """Carry out an administrator's word; returns the URL that takes it back to the application.
 
-        What was shown is what is allowed, whatever was changed meanwhile. Raises AppError where the page is too old, or
-        belongs to another session.
+        What was shown is what is allowed, whatever was changed meanwhile. Raises UntrustedRequestError, or AppError where the
+        page is too old, or belongs to another session.
         """
         try:
             uri, session_digest, scopes, shown = self._tickets.loads(ticket, max_age=CONSENT_SECONDS)
@@ -144,7 +160,7 @@ class Authorization:
                 credentials = {"consent": consent, "token_links": links}
                 headers, _, _ = self._server.create_authorization_response(uri, scopes=scopes, credentials=credentials)
         except FatalClientError as error:
-            raise AppError(f"The application's request can't be trusted any more: {_words(error)}") from None
+            raise UntrustedRequestError(_why_untrusted(error, uri)) from None
         except OAuth2Error as error:
             return self._server.error_uri(error, error.redirect_uri)
         return str(headers["Location"])
@@ -467,7 +483,17 @@ def _basic(header: str) -> tuple[str, str] | None:
     return (unquote_plus(client_id), unquote_plus(secret)) if colon else ("", "")
 
 
-def _words(error: OAuth2Error) -> str:
+def _why_untrusted(error: OAuth2Error, uri: str) -> str:
+    """What is wrong with a request, and what mends it, for whoever is signed in: an administrator."""
+    if isinstance(error, InvalidClientIdError | MissingClientIdError):
+        return "It names no client ID that is known here, or one whose link is disabled. A link's page shows its client ID."
+    if isinstance(error, InvalidRedirectURIError | MismatchingRedirectURIError):
+        named = parse_qs(urlsplit(uri).query).get("redirect_uri", [""])[0]
+        shown = "".join(char for char in named[:200] if char.isprintable())
+        return (
+            f"The Redirect URL that it names isn't registered for it, to the letter: {shown} If that is the application's "
+            "own, add it on the link's page with Edit. If you don't know it, somebody may be after a token of yours."
+        )
     return str(error.description or error.error).rstrip(".") + "."
 
 

@@ -151,7 +151,7 @@ def revoke(slug: str, consent_id: str) -> ResponseReturnValue:
 def _switch(slug: str, *, on: bool) -> ResponseReturnValue:
     incoming = services().incoming.find(slug)
     services().incoming.switch(incoming, actor(), on=on)
-    flash("The link is enabled." if on else "The link is disabled: nothing that the application has works now.")
+    flash("The link is enabled." if on else "The link is disabled.")
     return redirect(url_for("links.show", slug=slug), 303)
 
 
