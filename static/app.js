@@ -18,8 +18,9 @@ async function copy(button) {
     document.execCommand("copy"); // plain http has no clipboard interface
   }
   const says = button.querySelector("span");
+  button.dataset.says ??= says.textContent;
   says.textContent = "Copied";
-  setTimeout(() => (says.textContent = "Copy"), 2000);
+  setTimeout(() => (says.textContent = button.dataset.says), 2000);
 }
 
 function addScope(button) {

@@ -19,7 +19,7 @@ from applinks.oauth.incoming import LIVES
 from applinks.providers import Catalogue, GrantType, Provider, ProviderProfile
 
 DRAFT_LENGTH = 16_384
-SEVERAL = ("grant_types", "scopes")
+SEVERAL = ("grant_types", "scopes", "token_links")
 """Fields of which more than one can be ticked: one text in a draft."""
 
 _DRAFT = (
@@ -33,7 +33,7 @@ _DRAFT = (
     "version",
     "revealed",
     # Of an incoming link.
-    *("client_type", "redirect_uris", "token_links", *LIVES),
+    *("client_type", "redirect_uris", "other_links", "link_id", *LIVES),
     *SEVERAL,
 )
 _YES_NO = {"": "Default", "yes": "Yes", "no": "No"}
@@ -68,7 +68,7 @@ class OutgoingForm(FlaskForm):  # type: ignore[misc]
     userinfo_endpoint = StringField(
         "Userinfo endpoint (optional)", description="Tells which account was connected, to show it in the list."
     )
-    card = TextAreaField("Paste link card", description="What Copy link card holds at the other Applinks.")
+    card = TextAreaField("Paste link card", description="The whole card of the other Applinks.")
     client_id = StringField("Client ID")
     client_secret = PasswordField("Client secret")
     client_secret_ends = StringField(

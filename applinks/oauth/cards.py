@@ -23,12 +23,12 @@ def outgoing_card(name: str, redirect_uri: str, scopes: str) -> str:
 
 
 def incoming_card(name: str, metadata: Mapping[str, Any], client_id: str, scopes: str) -> str:
-    """The card of whoever will give it; `client_id` is empty while there is none."""
+    """The card of whoever will give it."""
     return _card({"name": name, **{key: metadata[key] for key in _ENDPOINTS}, "client_id": client_id, "scopes": scopes})
 
 
 def _card(texts: Mapping[str, str]) -> str:
-    return json.dumps({_KIND: 1} | {name: text for name, text in texts.items() if text}, indent=2)
+    return json.dumps({_KIND: 1, **texts}, indent=2)
 
 
 def read_card(text: str) -> dict[str, str]:
@@ -55,13 +55,14 @@ def outgoing_fields(card: Mapping[str, str]) -> dict[str, str]:
     return {name: card[name] for name in names} | {"provider": "custom", "iss_required": "yes"}
 
 
-def incoming_fields(card: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of an incoming link's form. Raises InvalidFieldError where the card is of the other side."""
+def incoming_fields(card: Mapping[str, str]) -> dict[str, str]:
+    """Name, Redirect URL and known scopes for an incoming link's form, empty where the card has none.
+
+    Raises InvalidFieldError where the card is of the other side.
+    """
     if "redirect_uri" not in card:
         raise InvalidFieldError(
             "card", "This card has no Redirect URL: take the one of the Applinks that asks for access."
         )
-    scopes = [scope for scope in card.get("scopes", "").split() if scope in SCOPES]
-    return {"redirect_uris": card["redirect_uri"], "scopes": scopes} | (
-        {"name": card["name"]} if "name" in card else {}
-    )
+    scopes = " ".join(scope for scope in card.get("scopes", "").split() if scope in SCOPES)
+    return {"name": card.get("name", ""), "redirect_uri": card["redirect_uri"], "scopes": scopes}

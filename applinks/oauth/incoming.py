@@ -50,9 +50,11 @@ class IncomingRegistration:
     refresh_life: int
 
 
-def read_redirect_uris(text: str) -> tuple[str, ...]:
+def read_redirect_uris(text: str, *, needed: bool) -> tuple[str, ...]:
     """One a line, each once. Raises InvalidFieldError."""
-    uris = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    uris = tuple(dict.fromkeys(text.split()))
+    if needed and not uris:
+        raise InvalidFieldError("redirect_uris", "Fill in where people are sent back to: the application names it.")
     if len(uris) > REDIRECT_URIS:
         raise InvalidFieldError("redirect_uris", f"At most {REDIRECT_URIS} Redirect URLs.")
     for uri in uris:
@@ -74,8 +76,10 @@ def _wrong_with(uri: str) -> str:
         host = parts.hostname or ""
     except ValueError:
         return "this isn't a URL."
-    if parts.scheme not in ("http", "https") or not uri.startswith(f"{parts.scheme}://") or not host:
-        return "it must begin with https:// and a host. Schemes of an application's own can be taken over by another."
+    if parts.scheme not in ("http", "https", "") and ":" in uri:
+        return "it must begin with https://. A scheme of an application's own can be taken over by another application."
+    if not uri.startswith(("http://", "https://")) or not host:
+        return "it must begin with https:// and a host."
     if "#" in uri:
         return "a fragment, from # on, can't be a part of it (RFC 6749 §3.1.2)."
     if "@" in parts.netloc:
@@ -125,6 +129,15 @@ def read_choices(name: str, chosen: Sequence[str], known: Sequence[str], missing
     return tuple(choice for choice in known if choice in chosen)
 
 
+def read_grant_types(chosen: Sequence[str], *, is_public: bool) -> tuple[str, ...]:
+    """Raises InvalidFieldError."""
+    if is_public and OWN_CREDENTIALS in chosen:
+        raise InvalidFieldError(
+            "grant_types", "Client credentials need a client secret: make it confidential (RFC 6749 §4.4)."
+        )
+    return read_choices("grant_types", chosen, list(GRANT_TYPES), "Choose at least one.")
+
+
 def read_life(name: str, count: int | None) -> int:
     """A life in seconds, from what a form counts in. Raises InvalidFieldError."""
     unit, least, _, most = LIVES[name]
@@ -141,18 +154,6 @@ def read_scope_choice(chosen: Sequence[str], slugs: Sequence[str]) -> tuple[str,
     if slugs and READ_TOKENS not in scopes:
         raise InvalidFieldError("token_links", f"Choose the scope {READ_TOKENS} as well, or leave this empty.")
     return tuple(ordered(scopes))
-
-
-def check(registration: IncomingRegistration) -> None:
-    """What fields must be together. Raises InvalidFieldError."""
-    if registration.is_public and OWN_CREDENTIALS in registration.grant_types:
-        raise InvalidFieldError(
-            "grant_types", "Client credentials need a client secret: make it confidential (RFC 6749 §4.4)."
-        )
-    if CODE in registration.grant_types and not registration.redirect_uris:
-        raise InvalidFieldError("redirect_uris", "Fill in where people are sent back to: the application names it.")
-    if registration.refresh_idle_life > registration.refresh_life:
-        raise InvalidFieldError("refresh_idle_life", "It can't be longer than all of it lives.")
 
 
 def host_of(redirect_uri: str) -> str:

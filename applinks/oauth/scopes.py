@@ -8,7 +8,7 @@ READ_TOKENS = "tokens:read"
 MANAGE_LINKS = "links:manage"
 
 SCOPES = {
-    PROFILE: "see the user name of whoever allows it",
+    PROFILE: "see your user name",
     SEE_LINKS: "see all links, their accounts and their states",
     READ_TOKENS: "read access tokens of the links that are chosen for it",
     MANAGE_LINKS: "make, change and delete links, end their connections, and read the audit log",

@@ -16,14 +16,15 @@ from applinks.services.events import Actor, Events
 class Given:
     """A consent as pages show it. `scopes` and `links` (by name) are those that count today, `last_used_at` is None for never.
 
-    `tokens` counts the access and refresh tokens that are alive.
+    `access_tokens` and `refresh_tokens` count those that are alive.
     """
 
     consent: Consent
     scopes: list[str]
     links: list[str]
     last_used_at: int | None
-    tokens: int
+    access_tokens: int
+    refresh_tokens: int
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Consents:
         """What an application has without consents."""
         own = (IssuedGrant.link == link_id) & IssuedGrant.consent.is_null()
         last = IssuedGrant.select(fn.MAX(IssuedGrant.last_used_at)).where(own).scalar()
-        return OwnUse(last, self._alive(own).get(None, 0))
+        return OwnUse(last, self._alive(own, self._accessing).get(None, 0))
 
     def _given(self, wanted: Expression) -> list[Given]:
         tables = Consent, Administrator, ApplicationLink, IncomingLink
@@ -81,7 +82,7 @@ class Consents:
         )
         consents = list(rows)
         theirs = IssuedGrant.consent.in_([row.id for row in consents])
-        alive = self._alive(theirs)
+        accessing, refreshing = self._alive(theirs, self._accessing), self._alive(theirs, self._refreshing)
         used: Any = IssuedGrant.select(IssuedGrant.consent, fn.MAX(IssuedGrant.last_used_at)).where(theirs)
         last = dict(used.group_by(IssuedGrant.consent).tuples())
         ids = {link_id for row in consents for link_id in row.token_links.split()}
@@ -98,18 +99,20 @@ class Consents:
             scopes = [scope for scope in consent.scopes.split() if scope in incoming.scopes.split()]
             counts = set(consent.token_links.split()) & set(incoming.token_links.split())
             links = [name for link_id, name in names.items() if link_id in counts and READ_TOKENS in scopes]
-            found.append(Given(consent, scopes, links, last.get(consent.id), alive.get(consent.id, 0)))
+            counted = accessing.get(consent.id, 0), refreshing.get(consent.id, 0)
+            found.append(Given(consent, scopes, links, last.get(consent.id), *counted))
         return found
 
-    def _alive(self, wanted: Expression) -> dict[str | None, int]:
+    @property
+    def _accessing(self) -> Expression:
+        return IssuedToken.access_expires_at > int(self._clock())
+
+    @property
+    def _refreshing(self) -> Expression:
+        return (IssuedToken.refresh_expires_at > int(self._clock())) & IssuedToken.spent_at.is_null()
+
+    def _alive(self, wanted: Expression, alive: Expression) -> dict[str | None, int]:
         """How many tokens of the grants that are wanted are alive, by their consent; None for those without one."""
-        now = int(self._clock())
-        found: dict[str | None, int] = {}
-        accessing = IssuedToken.access_expires_at > now
-        refreshing = (IssuedToken.refresh_expires_at > now) & IssuedToken.spent_at.is_null()
-        for alive in (accessing, refreshing):
-            rows = IssuedToken.select(IssuedGrant.consent, fn.COUNT(IssuedToken.access_digest)).join(IssuedGrant)
-            counted: Any = rows.where(wanted & alive).group_by(IssuedGrant.consent).tuples()
-            for consent_id, count in counted:
-                found[consent_id] = found.get(consent_id, 0) + count
-        return found
+        rows = IssuedToken.select(IssuedGrant.consent, fn.COUNT(IssuedToken.access_digest)).join(IssuedGrant)
+        counted: Any = rows.where(wanted & alive).group_by(IssuedGrant.consent).tuples()
+        return dict(counted)

@@ -20,6 +20,7 @@ from applinks.services.events import APPLINKS, Actor, Events
 from applinks.services.links import Links
 
 SECRET_PREFIX = "aps_"  # noqa: S105 (what a secret begins with, for people and scanners)
+CHOICES = 50
 MOST_TOKEN_LINKS = 100
 _SLUG = re.compile(r"[a-z0-9-]{1,60}")
 OVERLAPS = {0: "Not at all", 3600: "One hour", DAY: "One day", 7 * DAY: "Seven days"}
@@ -58,13 +59,21 @@ class IncomingLinks:
         chosen = ApplicationLink.id.in_(stored.token_links.split())
         return Incoming(link, stored, list(ApplicationLink.select().where(chosen).order_by(ApplicationLink.name_key)))
 
-    def create(self, registration: IncomingRegistration, actor: Actor) -> tuple[Incoming, Credentials]:
-        """Make an incoming link with credentials that are never seen again. Raises InvalidFieldError."""
+    def create(
+        self, link_id: str, registration: IncomingRegistration, actor: Actor
+    ) -> tuple[Incoming, Credentials | None]:
+        """Make an incoming link with credentials that are never seen again. Raises InvalidFieldError.
+
+        An ID that is stored already is that link: a second *Save* changes nothing, and shows nothing.
+        """
         secret = "" if registration.is_public else SECRET_PREFIX + new_token()
         credentials = Credentials(new_id(), secret)
         with database.atomic():
+            if existing := self._links.find_by_id(link_id):
+                return self.find(existing.slug), None
             link = self.add(
                 registration.name,
+                link_id=link_id,
                 client_id=credentials.client_id,
                 client_secret_digest=digest(secret) if secret else "",
                 redirect_uris="\n".join(registration.redirect_uris),
@@ -82,6 +91,7 @@ class IncomingLinks:
         self,
         name: str,
         *,
+        link_id: str = "",
         client_id: str,
         client_secret_digest: str,
         redirect_uris: str,
@@ -95,7 +105,7 @@ class IncomingLinks:
     ) -> ApplicationLink:
         """Store an incoming link as it is given; lives are in seconds. Raises InvalidFieldError."""
         with database.atomic():
-            link = self._links.insert(new_id(), name, INCOMING)
+            link = self._links.insert(link_id or new_id(), name, INCOMING)
             IncomingLink.create(
                 link=link.id,
                 client_id=client_id,
@@ -111,6 +121,12 @@ class IncomingLinks:
             )
             self._events.record(actor, "created", link.id)
         return link
+
+    def choices(self) -> tuple[dict[str, str], bool]:
+        """Slugs and names of outgoing links to choose from, by name, and whether there are more than are shown."""
+        outgoing = ApplicationLink.select().where(ApplicationLink.direction == OUTGOING)
+        links = list(outgoing.order_by(ApplicationLink.name_key).limit(CHOICES + 1))
+        return {str(link.slug): str(link.name) for link in links[:CHOICES]}, len(links) > CHOICES
 
     def update(self, incoming: Incoming, registration: IncomingRegistration, *, version: int, actor: Actor) -> None:
         """Store an edit that was begun at `version`. What is taken away counts at the very next request.
@@ -145,8 +161,11 @@ class IncomingLinks:
                 raise InvalidFieldError("token_links", f"There is no outgoing link with the slug {slug[:60]}.")
         return "\n".join(sorted(found[slug].id for slug in slugs))
 
-    def rotate_secret(self, incoming: Incoming, overlap: int, actor: Actor) -> Credentials:
-        """Give a new client secret; the one before it works on for so many seconds. Raises InvalidFieldError."""
+    def rotate_secret(self, incoming: Incoming, overlap: int, since: int, actor: Actor) -> Credentials:
+        """Give a new client secret in place of the one that was set at `since`; that works on for so many seconds.
+
+        Raises InvalidFieldError, or ConflictError where it was rotated meanwhile.
+        """
         if overlap not in OVERLAPS:
             raise InvalidFieldError("overlap", "Choose one of those that are shown.")
         if incoming.stored.is_public:
@@ -154,9 +173,13 @@ class IncomingLinks:
         secret, now = SECRET_PREFIX + new_token(), int(self._clock())
         with database.atomic():
             stored = IncomingLink.get(IncomingLink.link == incoming.link.id)
+            if stored.client_secret_set_at != since:
+                raise ConflictError(
+                    "The secret was rotated already, and the new one was shown once. Nothing was changed."
+                )
             columns: dict[object, object] = {
                 IncomingLink.client_secret_digest: digest(secret),
-                IncomingLink.client_secret_set_at: now,
+                IncomingLink.client_secret_set_at: max(now, since + 1),  # never the same twice
                 IncomingLink.previous_secret_digest: stored.client_secret_digest if overlap else "",
                 IncomingLink.previous_secret_until: now + overlap if overlap else None,
             }

@@ -252,6 +252,14 @@ class Links:
         if namesake and namesake.id != link_id:
             raise InvalidFieldError("name", "Another application link has this name already. Choose a different one.")
 
+    def free_name(self, name: str) -> str:
+        """The name, with a number where there is a link of that name already."""
+        free, number = name, 1
+        while ApplicationLink.select().where(ApplicationLink.name_key == name_key(free)).exists():
+            number += 1
+            free = f"{name} {number}"
+        return free
+
     def needs_secret(self, outgoing: Outgoing, registration: ClientRegistration) -> bool:
         """Whether a change may only be stored with the client secret typed anew: it could go to somebody else."""
         return (

@@ -81,7 +81,7 @@ def install(app: Flask, sign_in_page: Callable[[str], ResponseReturnValue], csrf
         back = _way_back()
         if request.method in _SAFE_METHODS and not by_htmx():
             return redirect(url_for("sign_in.sign_in", next=back), 303)
-        if getattr(view, "only_helps", False):
+        if getattr(view, "only_helps", False) and by_htmx():
             return "", 401, {"HX-Reswap": "none"}
         if request.method in _SAFE_METHODS:
             return "", 401, {"HX-Redirect": url_for("sign_in.sign_in")}
@@ -118,9 +118,10 @@ def _check_origin() -> None:
 
 
 def _way_back() -> str:
-    """Where to go on after signing in: this page where it can be opened, else the link that it is about."""
-    adapter = request_ctx.url_adapter
-    if adapter and adapter.test(request.path, "GET"):
+    """Where to go on after signing in: this page where it can be opened, else the page that it is a part of."""
+    adapter, path = request_ctx.url_adapter, request.path
+    if adapter is None or adapter.test(path, "GET"):
         return local_path(request.full_path.rstrip("?"))
+    above = path.rpartition("/")[0]
     slug = (request.view_args or {}).get("slug")
-    return url_for("links.show", slug=slug) if slug else "/"
+    return local_path(above) if adapter.test(above, "GET") else url_for("links.show", slug=slug) if slug else "/"

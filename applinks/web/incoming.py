@@ -6,12 +6,14 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
+from applinks.crypto import new_id
 from applinks.errors import ConflictError, InvalidFieldError
 from applinks.forms.incoming import IncomingForm, read, usual
 from applinks.forms.link import SEVERAL, draft_fields, tell
 from applinks.oauth.cards import incoming_card, incoming_fields, read_card
 from applinks.oauth.incoming import CONFIDENTIAL, LIVES, PUBLIC
 from applinks.services.incoming import OVERLAPS, Credentials, Incoming
+from applinks.services.links import is_link_id
 from applinks.web.current import actor, services, signed_in
 
 blueprint = Blueprint("incoming", __name__)
@@ -28,26 +30,42 @@ def new() -> ResponseReturnValue:
 def create() -> ResponseReturnValue:
     """Make a link, and show its secret in this one answer: it stands in no URL, no session and no other page."""
     form = IncomingForm()
+    if "paste" in request.form:
+        return _take_card(form)
     if registration := read(form):
         try:
-            incoming, credentials = services().incoming.create(registration, actor())
-            return _credentials_page(incoming, credentials, 201)
+            incoming, credentials = services().incoming.create(_link_id(form), registration, actor())
         except InvalidFieldError as error:
             tell(form, error)
+        else:
+            return _credentials_page(incoming, credentials, 201) if credentials else _saved_already(incoming)
     return _form_page(form, status=422)
 
 
-@blueprint.post("/links/new/incoming/card")
-def paste_card() -> ResponseReturnValue:
-    """The form, filled in with what the other Applinks says of itself."""
-    form = IncomingForm()
+def _take_card(form: IncomingForm) -> ResponseReturnValue:
+    """The form, filled in with what the other Applinks says of itself; what was chosen here stays."""
     try:
-        for name, value in incoming_fields(read_card(form.card.data or "")).items():
-            form[name].data = value
+        card = incoming_fields(read_card(form.card.data or ""))
     except InvalidFieldError as error:
         tell(form, error)
         return _form_page(form, status=422)
+    form.name.data = form.name.data or services().links.free_name(card["name"])
+    form.redirect_uris.data = "\n".join(dict.fromkeys([*(form.redirect_uris.data or "").split(), card["redirect_uri"]]))
+    form.scopes.data = [*(form.scopes.data or []), *card["scopes"].split()]
     return _form_page(form, filled=True)
+
+
+def _saved_already(incoming: Incoming) -> ResponseReturnValue:
+    secret = (
+        "" if incoming.stored.is_public else " Its client secret was shown once; if it is lost, choose Rotate secret."
+    )
+    flash(f"The link was saved already.{secret}", "warn")
+    return redirect(url_for("links.show", slug=incoming.link.slug), 303)
+
+
+def _link_id(form: IncomingForm) -> str:
+    """The ID that the form was opened with, so that it is saved once."""
+    return form.link_id.data if is_link_id(form.link_id.data or "") else new_id()
 
 
 def show_page(slug: str) -> ResponseReturnValue:
@@ -76,10 +94,8 @@ def edit_submitted(slug: str) -> ResponseReturnValue:
     incoming, form = services().incoming.find(slug), IncomingForm()
     form.client_type.data = PUBLIC if incoming.stored.is_public else CONFIDENTIAL
     if registration := read(form):
-        version = form.version.data or ""
         try:
-            number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
-            services().incoming.update(incoming, registration, version=number, actor=actor())
+            services().incoming.update(incoming, registration, version=_number(form.version.data), actor=actor())
             flash("The link was saved.")
             return redirect(url_for("links.show", slug=slug), 303)
         except InvalidFieldError as error:
@@ -92,7 +108,7 @@ def edit_submitted(slug: str) -> ResponseReturnValue:
 
 @blueprint.get("/links/<slug>/secret")
 def ask_overlap(slug: str) -> ResponseReturnValue:
-    return render_template("incoming/rotate.html", incoming=services().incoming.find(slug), overlaps=OVERLAPS, error="")
+    return _rotate_page(services().incoming.find(slug))
 
 
 @blueprint.post("/links/<slug>/secret")
@@ -101,9 +117,10 @@ def rotate_secret(slug: str) -> ResponseReturnValue:
     incoming, overlap = services().incoming.find(slug), request.form.get("overlap", "")
     try:
         seconds = int(overlap) if overlap in map(str, OVERLAPS) else -1
-        credentials = services().incoming.rotate_secret(incoming, seconds, actor())
+        since = _number(request.form.get("since"))
+        credentials = services().incoming.rotate_secret(incoming, seconds, since, actor())
     except InvalidFieldError as error:
-        return render_template("incoming/rotate.html", incoming=incoming, overlaps=OVERLAPS, error=str(error)), 422
+        return make_response(_rotate_page(incoming, str(error)), 422)
     return _credentials_page(incoming, credentials, 200, overlap=OVERLAPS[seconds] if seconds else "")
 
 
@@ -155,17 +172,27 @@ def _switch(slug: str, *, on: bool) -> ResponseReturnValue:
     return redirect(url_for("links.show", slug=slug), 303)
 
 
+def _rotate_page(incoming: Incoming, error: str = "") -> str:
+    now = services().clock()
+    return render_template("incoming/rotate.html", incoming=incoming, overlaps=OVERLAPS, error=error, now=now)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else 0
+
+
 def _form_page(
     form: IncomingForm, incoming: Incoming | None = None, *, filled: bool = False, status: int = 200
 ) -> ResponseReturnValue:
+    choices, more = services().incoming.choices()
+    chosen = form.token_links.data or []
+    unshown = [slug for slug in chosen if slug not in choices]
+    form.token_links.choices = choices
+    form.other_links.data = " ".join(dict.fromkeys([*unshown, *(form.other_links.data or "").split()]))
+    form.link_id.data = _link_id(form)
+    path = url_for("links.edit", slug=incoming.link.slug) if incoming else url_for("incoming.create")
     page = render_template(
-        "incoming/form.html",
-        form=form,
-        incoming=incoming,
-        filled=filled,
-        path=url_for("links.edit", slug=incoming.link.slug) if incoming else url_for("incoming.create"),
-        rows=services().links.page().rows,
-        card="" if incoming else incoming_card(_own_name(), services().authorization.metadata(), "", ""),
+        "incoming/form.html", form=form, incoming=incoming, filled=filled, path=path, more=more or form.other_links.data
     )
     return make_response(page, status)
 
@@ -201,7 +228,7 @@ def _as_stored(incoming: Incoming) -> dict[str, Any]:
         "grant_types": stored.grant_types.split(),
         "redirect_uris": stored.redirect_uris,
         "scopes": stored.scopes.split(),
-        "token_links": " ".join(link.slug for link in incoming.token_links),
+        "token_links": [link.slug for link in incoming.token_links],
         "version": str(incoming.link.version),
         **{name: getattr(stored, name) // unit for name, (unit, *_) in LIVES.items()},
     }

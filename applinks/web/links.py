@@ -113,13 +113,13 @@ def new_outgoing_card(link_id: str) -> ResponseReturnValue:
     form, wrong = OutgoingForm(), ""
     try:
         fields = outgoing_fields(read_card(form.card.data or ""))
-        fill(form, fields | {"name": form.name.data or fields.get("name", "")})
+        fill(form, fields | {"name": form.name.data or services().links.free_name(fields.get("name", ""))})
     except InvalidFieldError as error:
         wrong = str(error)
     shown = steps(form, services().catalogue, services().guard, quiet=True)
     if wrong:
         form.card.errors = [wrong]
-    return _form_page(form, shown, link_id=link_id, status=422 if wrong else 200)
+    return _form_page(form, shown, link_id=link_id, taken=not wrong, status=422 if wrong else 200)
 
 
 @blueprint.get("/links/<slug>")
@@ -265,10 +265,11 @@ def _form_page(
     link_id: str,
     outgoing: Outgoing | None = None,
     found: Found | None = None,
+    taken: bool = False,
     status: int = 200,
 ) -> ResponseReturnValue:
     template = "links/_form.html" if by_htmx() else "links/form.html"
-    return make_response(_render(template, form, shown, link_id, outgoing, found=found), status)
+    return make_response(_render(template, form, shown, link_id, outgoing, found=found, taken=taken), status)
 
 
 def _render(
@@ -279,6 +280,7 @@ def _render(
     outgoing: Outgoing | None,
     *,
     found: Found | None = None,
+    taken: bool = False,
     same_provider: bool = False,
     partial: bool = False,
 ) -> str:
@@ -297,6 +299,7 @@ def _render(
         shown=shown,
         outgoing=outgoing,
         found=found,
+        taken=taken,
         path=path,
         providers=services().catalogue.values(),
         redirect_uri=services().links.redirect_uri(link_id),

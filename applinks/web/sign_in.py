@@ -42,7 +42,7 @@ def sign_in_submitted() -> ResponseReturnValue:
 
 def sign_in_page(back: str) -> ResponseReturnValue:
     """Answer a form whose session has ended: what was typed, but no secret, goes through signing in."""
-    form = SignInForm(formdata=None, next=back, draft=write_draft(request.path, request.form))
+    form = SignInForm(formdata=None, next=back, draft=write_draft(back.partition("?")[0], request.form))
     response = make_response(render_template("sign_in/sign_in.html", form=form, interrupted=True), 401)
     if by_htmx():
         response.headers.update({"HX-Retarget": "body", "HX-Reswap": "innerHTML"})

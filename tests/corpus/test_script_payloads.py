@@ -317,11 +317,11 @@ class Scene:
         if "".join(text.split()).isprintable():
             yield "draft", draft_page
         lives = {"access_token_life": "60", "refresh_idle_life": "30", "refresh_life": "90"}
-        incoming = {"name": text, "redirect_uris": text, "token_links": text, "scopes": "tokens:read"}
+        incoming = {"name": text, "redirect_uris": text, "other_links": text, "scopes": "tokens:read"}
         yield "new incoming", self.post("/links/new/incoming", incoming | lives)
         card = json.dumps({"applinks_link_card": 1} | dict.fromkeys(CARD, text))
         if text.isprintable():  # nothing else is taken from a card
-            yield "card of incoming", self.post("/links/new/incoming/card", {"card": card})
+            yield "card of incoming", self.post("/links/new/incoming", {"card": card, "paste": "card"})
             yield "card of outgoing", self.post(f"{new}/card", {"card": card}, HX_Request="true")
         yield "nowhere", self.ada.get(f"/{quote(text)}")
         if HEADER.fullmatch(text):

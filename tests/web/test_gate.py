@@ -40,7 +40,7 @@ PRIVATE |= {
 }
 PRIVATE |= {f"api_keys.{name}" for name in ("index", "new", "make", "confirm_revoke", "revoke")}
 PRIVATE |= {"dance.confirm_account", "dance.account_confirmed"}
-PRIVATE |= {f"incoming.{name}" for name in ("new", "create", "paste_card", "ask_overlap", "rotate_secret", "disable")}
+PRIVATE |= {f"incoming.{name}" for name in ("new", "create", "ask_overlap", "rotate_secret", "disable")}
 PRIVATE |= {f"incoming.{name}" for name in ("enable", "confirm_revoke_all", "revoke_all", "confirm_revoke", "revoke")}
 PRIVATE |= {f"consents.{name}" for name in ("index", "confirm_revoke", "revoke")}
 PRIVATE |= {"audit.index", "audit.download", "checks.show", "checks.everything", "checks.run"}

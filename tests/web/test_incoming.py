@@ -9,6 +9,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from applinks.models import ApplicationLink, Consent, Event, IncomingLink, IssuedGrant
+from applinks.services import incoming
 from applinks.services.sign_in import IDLE_SECONDS
 from applinks.wiring import Services
 from tests.application import CHALLENGE, REDIRECT, SECRET, Application, make_incoming
@@ -21,7 +22,7 @@ FORM: dict[str, Any] = {
     "grant_types": ["authorization_code"],
     "redirect_uris": REDIRECT,
     "scopes": ["profile", "links:read"],
-    "token_links": "",
+    "token_links": [],
     "access_token_life": "60",
     "refresh_idle_life": "30",
     "refresh_life": "90",
@@ -89,7 +90,7 @@ class TestMaking:
             ({"scopes": ["tokens:read"], "token_links": "other-app"}, "token_links"),
             ({"scopes": ["tokens:read"], "token_links": "a\x00b"}, "token_links"),
             ({"scopes": ["tokens:read"], "token_links": "<b>"}, "token_links"),
-            ({"scopes": ["tokens:read"], "token_links": " ".join(map(str, range(101)))}, "token_links"),
+            ({"scopes": ["tokens:read"], "token_links": list(map(str, range(101)))}, "token_links"),
             ({"token_links": "payroll"}, "token_links"),
             ({"grant_types": []}, "grant_types"),
             ({"grant_types": ["password"]}, "grant_types"),
@@ -116,6 +117,38 @@ class TestMaking:
         assert "Nothing was saved." in text_of(answer)
         assert ApplicationLink.select().count() == 1
         assert REDIRECT in answer.text or "redirect_uris" in changed, "what was typed is lost"
+
+    def test_it_saves_a_form_once(self, ada: Visitor) -> None:
+        """A reload of the page with the secret leads to the link, and says where another secret comes from."""
+        form = FORM | {"link_id": "a" * 32}
+        ada.post("/links/new/incoming", form)
+        again = ada.post("/links/new/incoming", form)
+        assert again.headers["Location"] == "/links/reports"
+        assert "was saved already. Its client secret was shown once" in text_of(ada.get("/links/reports"))
+        assert ApplicationLink.select().count() == 1
+
+    @pytest.mark.parametrize("link_id", ["", "x", "A" * 32, "0" * 31, "0" * 33, "a" * 31 + "\x00"])
+    def test_it_takes_no_malformed_id(self, ada: Visitor, link_id: str) -> None:
+        assert ada.post("/links/new/incoming", FORM | {"link_id": link_id}).status_code == 201
+        assert re.fullmatch("[0-9a-f]{32}", ApplicationLink.get().id)
+        assert ApplicationLink.get().id != link_id
+
+    def test_it_says_all_that_is_wrong_at_once(self, ada: Visitor) -> None:
+        wrong = {"name": "", "redirect_uris": "", "scopes": [], "access_token_life": "x"}
+        answer = ada.post("/links/new/incoming", FORM | wrong)
+        assert all(f'id="{field}-error"' in answer.text for field in wrong)
+
+    def test_it_takes_slugs_beside_those_that_are_shown(
+        self, ada: Visitor, link_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where there are more links than can be ticked."""
+        form = FORM | {"scopes": ["tokens:read"], "other_links": "payroll"}
+        assert ada.post("/links/new/incoming", form).status_code == 201
+        assert IncomingLink.get().token_links == link_id
+        assert 'value="payroll" checked' in ada.get("/links/reports/edit").text
+        monkeypatch.setattr(incoming, "CHOICES", 0)
+        page = ada.get("/links/reports/edit").text
+        assert 'name="other_links" spellcheck="false" type="text" value="payroll"' in page
 
     def test_it_refuses_a_name_that_is_there(self, ada: Visitor) -> None:
         ada.post("/links/new/incoming", FORM)
@@ -189,8 +222,24 @@ class TestChanging:
 
 
 class TestTheSecret:
-    def rotate(self, application: Application, overlap: str) -> TestResponse:
-        return application.visitor.post("/links/app/secret", {"overlap": overlap})
+    def rotate(self, application: Application, overlap: str, since: str = "") -> TestResponse:
+        since = since or str(IncomingLink.get().client_secret_set_at)
+        return application.visitor.post("/links/app/secret", {"overlap": overlap, "since": since})
+
+    def test_it_rotates_once_however_often_the_page_is_loaded(self, application: Application) -> None:
+        """Else the old secret, which was to work on, would stop at a reload."""
+        since = str(IncomingLink.get().client_secret_set_at)
+        new = shown(self.rotate(application, "3600", since), "client-secret")
+        again = self.rotate(application, "3600", since)
+        assert again.status_code == 409
+        assert "was rotated already" in text_of(again)
+        for secret in (SECRET, new):
+            assert application.ask("/oauth/introspect", secret=secret, token="x").status_code == 200
+        assert "It stops working now" in text_of(application.visitor.get("/links/app/secret"))
+
+    @pytest.mark.parametrize("since", ["0", "x", "-1", "9" * 30])
+    def test_it_rotates_over_what_was_seen_alone(self, application: Application, since: str) -> None:
+        assert self.rotate(application, "3600", since).status_code == 409
 
     @pytest.mark.parametrize(("overlap", "seconds"), [("0", 0), ("3600", 3600), ("86400", 86_400), ("604800", 604_800)])
     def test_it_lets_the_old_one_work_on_for_a_while(
@@ -225,8 +274,8 @@ class TestConsents:
     def test_it_shows_who_consented_to_what(self, application: Application, ada: Visitor) -> None:
         application.tokens(scope="profile links:read")
         page = text_of(ada.get("/links/app"))
-        assert re.search(r"ada profile links:read now now 2 Revoke", page), page
-        assert "App see the user name" in text_of(ada.get("/authorized-applications"))
+        assert re.search(r"ada profile links:read now now 1 access, 1 refresh Revoke", page), page
+        assert "App See your user name" in text_of(ada.get("/authorized-applications"))
 
     def test_it_shows_nobody_what_others_allowed(self, application: Application, sign_in_as: Any) -> None:
         application.tokens()
@@ -261,6 +310,23 @@ class TestConsents:
         assert application.api("GET", "/links", token).status_code == 401
         assert not Consent.select().exists()
 
+    def test_it_comes_back_to_the_consent_page_after_signing_in(
+        self, application: Application, ada: Visitor, clock: Clock
+    ) -> None:
+        """A session that ends before Allow is pressed: the application's request isn't lost."""
+        page = application.authorize()
+        ticket = re.search(r'name="ticket" value="([^"]+)"', page.text)
+        form = re.search(r'<form class="foot" method="post"( action=[^>]*)?>', page.text)
+        assert ticket
+        assert form
+        assert form[1] is None, "it is sent to the request's own address"
+        clock.advance(IDLE_SECONDS + 1)
+        asked = ada.post(page.request.full_path, {"ticket": unescape(ticket[1]), "decision": "allow"})
+        assert asked.status_code == 401
+        fields = dict(re.findall(r'name="(next)"[^>]*value="([^"]*)"', asked.text))
+        back = ada.sign_in("ada", PASSWORD, next=unescape(fields["next"])).headers["Location"]
+        assert "App asks for access" in text_of(ada.get(back))
+
     def test_it_disables_and_enables(self, application: Application, ada: Visitor) -> None:
         ada.post("/links/app/disable")
         assert "Disabled" in text_of(ada.get("/links"))
@@ -279,8 +345,8 @@ class TestConsents:
         page = text_of(application.authorize(scope="profile tokens:read"))
         assert "App asks for access" in page
         assert "read access tokens of the links that are chosen for it tokens:read Payroll" in page
-        assert "For 90 days at most" in page
-        assert "each access token for 2 minutes" in page
+        assert "This lasts 90 days at most" in page
+        assert "each access token 2 minutes" in page
         assert "sent back to app.example" in page
 
     def test_it_allows_what_was_shown_whatever_was_changed_meanwhile(
@@ -319,6 +385,9 @@ class TestConsents:
         assert IssuedGrant.get().scopes == "profile"
 
 
+PASTE = {"paste": "card"}
+
+
 class TestCards:
     def fields(self, page: TestResponse) -> dict[str, str]:
         return dict(re.findall(r'name="([a-z_]+)"[^>]*value="([^"]*)"', page.text))
@@ -327,7 +396,7 @@ class TestCards:
         path = "/links/new/outgoing/" + "a" * 32
         card = json.loads(shown(ada.get(path), "link-card"))
         assert card["redirect_uri"] == f"{ada.base_url}/oauth/callback/{'a' * 32}"
-        page = ada.post("/links/new/incoming/card", {"card": json.dumps(card), "grant_types": "authorization_code"})
+        page = ada.post("/links/new/incoming", PASTE | {"card": json.dumps(card), "grant_types": "authorization_code"})
         assert card["redirect_uri"] in page.text
         assert re.findall(r'value="([^"]*)" checked', page.text) == ["authorization_code", "profile", "links:read"]
         made = ada.post("/links/new/incoming", FORM)
@@ -352,23 +421,33 @@ class TestCards:
             ),
         ],
     )
-    @pytest.mark.parametrize("path", ["/links/new/incoming/card", f"/links/new/outgoing/{'a' * 32}/card"])
+    @pytest.mark.parametrize("path", ["/links/new/incoming", f"/links/new/outgoing/{'a' * 32}/card"])
     def test_it_takes_nothing_else_for_a_card(self, ada: Visitor, path: str, card: str) -> None:
-        answer = ada.post(path, {"card": card, "name": "Kept"})
+        answer = ada.post(path, PASTE | {"card": card, "name": "Kept"})
         assert answer.status_code == 422
         assert 'id="card-error"' in answer.text
         assert "Kept" in answer.text
 
     def test_it_takes_the_card_of_the_other_side_alone(self, ada: Visitor) -> None:
         path = f"/links/new/outgoing/{'a' * 32}"
-        own, given = shown(ada.get(path), "link-card"), shown(ada.get("/links/new/incoming"), "link-card")
+        own, given = shown(ada.get(path), "link-card"), shown(ada.post("/links/new/incoming", FORM), "link-card")
         assert ada.post(f"{path}/card", {"card": own}).status_code == 422
-        assert ada.post("/links/new/incoming/card", {"card": given}).status_code == 422
+        assert ada.post("/links/new/incoming", PASTE | {"card": given}).status_code == 422
+
+    def test_it_leaves_what_was_chosen(self, ada: Visitor) -> None:
+        """And takes a name that is free."""
+        ada.post("/links/new/incoming", FORM | {"name": "There"})
+        card = {"applinks_link_card": 1, "name": "There", "redirect_uri": REDIRECT, "scopes": "profile"}
+        typed = {"redirect_uris": "https://app.example/other", "scopes": "links:manage"}
+        page = ada.post("/links/new/incoming", PASTE | {"card": json.dumps(card)} | typed)
+        assert re.findall(r'value="([^"]*)" checked', page.text) == ["profile", "links:manage"]
+        assert f"https://app.example/other\n{REDIRECT}" in page.text
+        assert 'value="There 2"' in page.text
 
     def test_it_reads_a_card_as_if_it_had_been_typed(self, ada: Visitor) -> None:
         """A card of somebody evil is refused at its fields, and changes no choice that isn't on a card."""
         card = {"applinks_link_card": 1, "redirect_uri": "javascript:alert(1)", "scopes": "links:manage admin"}
-        page = ada.post("/links/new/incoming/card", {"card": json.dumps(card | {"client_type": "public"})})
+        page = ada.post("/links/new/incoming", PASTE | {"card": json.dumps(card | {"client_type": "public"})})
         assert re.findall(r'value="([^"]*)" checked', page.text) == ["links:manage"]
         form = FORM | {"redirect_uris": "javascript:alert(1)"}
         assert ada.post("/links/new/incoming", form).status_code == 422

@@ -267,7 +267,7 @@ REFUSED = [
 @pytest.mark.parametrize("uri", REFUSED)
 def test_it_registers_no_such_address(uri: str) -> None:
     with pytest.raises(InvalidFieldError) as refused:
-        read_redirect_uris(uri)
+        read_redirect_uris(uri, needed=True)
     assert refused.value.field == "redirect_uris"
 
 
@@ -290,9 +290,11 @@ def test_it_registers_no_such_address(uri: str) -> None:
     ],
 )
 def test_it_registers_a_proper_one(uri: str) -> None:
-    assert read_redirect_uris(f"\n  {uri}  \n{uri}\r\n") == (uri,)
+    assert read_redirect_uris(f"\n  {uri}  \n{uri}\r\n{uri}", needed=True) == (uri,)
 
 
 def test_it_registers_a_few_alone() -> None:
     with pytest.raises(InvalidFieldError):
-        read_redirect_uris("\n".join(f"https://app.example/{number}" for number in range(REDIRECT_URIS + 1)))
+        read_redirect_uris(
+            "\n".join(f"https://app.example/{number}" for number in range(REDIRECT_URIS + 1)), needed=True
+        )
