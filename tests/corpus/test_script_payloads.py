@@ -44,7 +44,7 @@ HEADER = re.compile(r"[\x20-\x7e\xa0-\xff]+")
 SPOKEN = ("not connected", "no token", "connected", "named itself", "refused by itself", "not refreshed", "not revoked")
 WORDS = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]([\x20\x21\x23-\x5b\x5d-\x7e]*[\x21\x23-\x5b\x5d-\x7e])?")
 # Where a text is shown whole only if it is like this: a provider's words, and fields that are split and quoted in part.
-WHOLE_IN = dict.fromkeys(SPOKEN, WORDS) | {"new incoming": re.compile(r"[^\s,]{1,60}")}
+WHOLE_IN = dict.fromkeys(SPOKEN, WORDS) | {"new incoming": re.compile(r"[^\s,]{1,60}"), "no consent": WORDS}
 VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
 ADDRESSES = ("href", "src", "action", "formaction", "data", "poster", "srcset", "srcdoc", "background", "ping")
 MICROSOFT = "https://login.microsoftonline.com/"

@@ -474,6 +474,15 @@ class TestTheApi:
         IncomingLink.update(token_links=payroll).where(IncomingLink.client_id == "app").execute()
         assert application.api("GET", "/links/payroll/token", token).status_code == 403
 
+    def test_it_reads_no_tokens_with_a_token_that_was_refreshed_for_less(
+        self, application: Application, payroll: str
+    ) -> None:
+        """RFC 6749 §6: the grant is for more than this token."""
+        tokens = application.tokens(scope="links:read tokens:read")
+        less = application.refresh(tokens["refresh_token"], scope="links:read").json["access_token"]
+        assert application.api("GET", "/links", less).status_code == 200
+        assert application.api("GET", "/links/payroll/token", less).status_code == 403
+
     def test_it_counts_what_is_taken_from_the_link_at_once(self, application: Application) -> None:
         token = application.tokens(scope="links:read profile")["access_token"]
         IncomingLink.update(scopes="profile").execute()
