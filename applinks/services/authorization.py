@@ -391,9 +391,10 @@ class _Validator(RequestValidator):  # type: ignore[misc]
             return False
         # Cut as oauthlib cuts it: what it refuses as invalid_scope mustn't cost the client its token.
         asked = set(scope_to_list(request.scope)) if request.scope else set()
-        request.grant, request.original = found.grant, found.scopes
-        if not found.scopes or (asked and not found.token.spent_at and not asked <= set(found.scopes)):
-            return bool(found.scopes)
+        scopes = found.refreshable_scopes
+        request.grant, request.original = found.grant, scopes
+        if not scopes or (asked and not found.token.spent_at and not asked <= set(scopes)):
+            return bool(scopes)
         if found.token.spent_at is not None:
             request.successor = self._successor(found.token)
             if request.successor is None:
@@ -446,7 +447,7 @@ class _Validator(RequestValidator):  # type: ignore[misc]
             return None
         who = found.administrator
         said = {
-            "scope": " ".join(found.scopes),
+            "scope": " ".join(found.refreshable_scopes if refreshing else found.scopes),
             "client_id": found.incoming.client_id,
             "exp": ends_at,
             "iat": found.token.issued_at,

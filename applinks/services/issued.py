@@ -40,9 +40,17 @@ class Issued:
 
     @property
     def scopes(self) -> list[str]:
-        """What may be done today, in the order that it was asked in."""
+        """What may be done with the access token today, in the order that it was asked in."""
+        return self._today(self.token.scopes)
+
+    @property
+    def refreshable_scopes(self) -> list[str]:
+        """What the refresh token is for today: all that was granted, whatever its access token is for (RFC 6749 §6)."""
+        return self._today(self.grant.scopes)
+
+    def _today(self, scopes: str) -> list[str]:
         today = set(self.incoming.scopes.split())
-        return [scope for scope in self.token.scopes.split() if scope in today]
+        return [scope for scope in scopes.split() if scope in today]
 
     @property
     def token_links(self) -> frozenset[str]:

@@ -479,9 +479,12 @@ class TestTheApi:
     ) -> None:
         """RFC 6749 §6: the grant is for more than this token."""
         tokens = application.tokens(scope="links:read tokens:read")
-        less = application.refresh(tokens["refresh_token"], scope="links:read").json["access_token"]
-        assert application.api("GET", "/links", less).status_code == 200
-        assert application.api("GET", "/links/payroll/token", less).status_code == 403
+        less = application.refresh(tokens["refresh_token"], scope="links:read").json
+        assert application.api("GET", "/links", less["access_token"]).status_code == 200
+        assert application.api("GET", "/links/payroll/token", less["access_token"]).status_code == 403
+        assert application.introspect(less["access_token"])["scope"] == "links:read"
+        assert application.introspect(less["refresh_token"])["scope"] == "links:read tokens:read"
+        assert application.refresh(less["refresh_token"]).json["scope"] == "links:read tokens:read"
 
     def test_it_counts_what_is_taken_from_the_link_at_once(self, application: Application) -> None:
         token = application.tokens(scope="links:read profile")["access_token"]
