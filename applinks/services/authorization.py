@@ -148,27 +148,28 @@ class Authorization:
         if not same(session_digest, session.id_digest):
             raise AppError("This page belongs to another session. Go back to the application and begin again.")
         try:
-            _, details = self._server.validate_authorization_request(uri)
-            client: IncomingLink = details["request"].client
-            if not allow:
-                return self._server.error_uri(AccessDeniedError(state=details["state"]), details["redirect_uri"])
-            if not set(scopes) <= set(client.scopes.split()):
-                return self._server.error_uri(InvalidScopeError(state=details["state"]), details["redirect_uri"])
-            with database.atomic():
+            with database.atomic():  # the request is judged once more, by what its link is now
+                _, details = self._server.validate_authorization_request(uri)
+                client: IncomingLink = details["request"].client
+                if not allow:
+                    raise AccessDeniedError(request=details["request"])
+                if not set(scopes) <= set(client.scopes.split()):
+                    raise InvalidScopeError(request=details["request"])
                 links = [link.id for link in _token_links(client) if link.id in shown]
-                consent = self._allowed(client.link_id, session.administrator_id, scopes, links, actor)
+                consent = self._allowed(client, session, scopes, links, actor)
                 credentials = {"consent": consent, "token_links": links}
                 headers, _, _ = self._server.create_authorization_response(uri, scopes=scopes, credentials=credentials)
+                return str(headers["Location"])
         except FatalClientError as error:
             raise UntrustedRequestError(_why_untrusted(error, uri)) from None
         except OAuth2Error as error:
             return self._server.error_uri(error, error.redirect_uri)
-        return str(headers["Location"])
 
     def _allowed(
-        self, link_id: str, administrator_id: str, scopes: list[str], links: list[str], actor: Actor
+        self, client: IncomingLink, session: SignInSession, scopes: list[str], links: list[str], actor: Actor
     ) -> Consent:
         """The consent with what was allowed just now; what was allowed before stays."""
+        link_id, administrator_id = client.link_id, session.administrator_id
         before = _consent_of(link_id, administrator_id)
         now = int(self._clock())
         all_scopes = ordered({*scopes, *(before.scopes.split() if before else ())})

@@ -390,6 +390,11 @@ class TestOwnCredentials:
         assert answer.status_code == 403
         assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
 
+    def test_it_tells_no_user_name_without_the_scope(self, application: Application) -> None:
+        answer = application.userinfo(application.tokens(scope="links:read")["access_token"])
+        assert answer.status_code == 403
+        assert 'scope="profile"' in answer.headers["WWW-Authenticate"]
+
     def test_it_gives_none_to_a_public_client(self, application: Application) -> None:
         IncomingLink.update(grant_types="client_credentials").execute()
         refused(application.raw_token("grant_type=client_credentials&client_id=public"), "invalid_client", 401)
