@@ -182,25 +182,26 @@ class Authorization:
         return before
 
     def token(self, uri: str, body: str, headers: Mapping[str, str]) -> Answer:
-        """Answer a token request (RFC 6749 §3.2) in one transaction; for strangers, none is begun."""
+        """Answer a token request (RFC 6749 §3.2)."""
         refused = self._server.refuse(uri, body, headers, token_request=True)
-        if refused is None:
-            with database.atomic():
-                return _challenging(self._server.answer_token_request(uri, body, headers))
-        return _challenging(refused)
+        return self._written(refused, self._server.answer_token_request, uri, body, headers)
 
     def revoke(self, uri: str, body: str, headers: Mapping[str, str]) -> Answer:
         """Answer a revocation request (RFC 7009)."""
         refused = self._server.refuse(uri, body, headers)
-        if refused is None:
-            with database.atomic():
-                return _challenging(self._server.answer_revocation(uri, body, headers))
-        return _challenging(refused)
+        return self._written(refused, self._server.answer_revocation, uri, body, headers)
 
     def introspect(self, uri: str, body: str, headers: Mapping[str, str]) -> Answer:
         """Answer an introspection request (RFC 7662); nothing is written."""
         refused = self._server.refuse(uri, body, headers)
         return _challenging(refused or self._server.answer_introspection(uri, body, headers))
+
+    def _written(self, refused: Answer | None, answer: Callable[..., Answer], *request: Any) -> Answer:
+        """An answer with what it writes in one transaction; for strangers, none is begun."""
+        if refused:
+            return _challenging(refused)
+        with database.atomic():
+            return _challenging(answer(*request))
 
 
 class _Validator(RequestValidator):  # type: ignore[misc]
