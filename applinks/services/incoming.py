@@ -129,12 +129,10 @@ class IncomingLinks:
         return {str(link.slug): str(link.name) for link in links[:CHOICES]}, len(links) > CHOICES
 
     def update(self, incoming: Incoming, registration: IncomingRegistration, *, version: int, actor: Actor) -> None:
-        """Store an edit that was begun at `version`. What is taken away counts at the very next request.
+        """Store an edit that was begun at `version`; the client type stays. What is taken away counts at the next request.
 
         Raises InvalidFieldError, or ConflictError where somebody has edited the link meanwhile.
         """
-        if registration.is_public != incoming.stored.is_public:
-            raise ConflictError("A confidential application stays one, and a public one, too. Make another link.")
         with database.atomic():
             self._links.rename(incoming.link, registration.name, version)
             columns: dict[object, object] = {

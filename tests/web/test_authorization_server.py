@@ -2,8 +2,10 @@
 
 import base64
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html import unescape
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -391,11 +393,37 @@ def test_it_takes_no_token_request_in_a_url(application: Application, query: str
     refused(response, "invalid_request")
 
 
+@contextmanager
+def somebody_writes() -> Iterator[None]:
+    """Another thread is in a transaction: whoever wants to begin one has to wait, and gets a 503 in the end."""
+    begun, over = threading.Event(), threading.Event()
+
+    def write() -> None:
+        try:
+            with database.atomic():
+                begun.set()
+                over.wait(60)
+        finally:
+            database.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert begun.wait(10)
+    try:
+        yield
+    finally:
+        over.set()
+        writer.join()
+
+
 @pytest.mark.sqlite
-def test_it_refuses_a_heap_of_parameters_before_it_looks_anything_up(application: Application) -> None:
-    body = "&".join(f"a{number}" for number in range(9000))
-    with database.atomic("EXCLUSIVE"):  # whoever wants to write has to wait for this
-        refused(application.raw_token(body), "invalid_request")
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke"])
+def test_it_begins_no_transaction_for_strangers(application: Application, path: str) -> None:
+    with somebody_writes():
+        refused(application.raw(path, "&".join(f"a{number}" for number in range(9000))), "invalid_request")
+        form = "grant_type=refresh_token&refresh_token=x&token=x&client_id=app&client_secret="
+        refused(application.raw(path, form + "CANARY-wrong"), "invalid_client", 401)
+        assert application.raw(path, form + SECRET).status_code == 503, "nobody was writing"
 
 
 @pytest.mark.parametrize("query", ["x=%zz", "client_id=<x>", "x=[1]", 'x="', "state=a&state=b", "x&x", "%00"])
