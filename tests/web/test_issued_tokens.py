@@ -183,6 +183,7 @@ class TestRevocation:
         """A166, RFC 7009 §2.2"""
         assert application.revoke(token).status_code == 200
 
+    @pytest.mark.sqlite
     @pytest.mark.parametrize("path", ["/oauth/revoke", "/oauth/introspect"])
     @pytest.mark.parametrize(
         ("headers", "form"),
@@ -314,6 +315,7 @@ GRANTS = [
 ]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("form", "error"), GRANTS)
 def test_it_knows_three_grants_alone(application: Application, form: dict[str, str], error: str) -> None:
     """A153, A164, RFC 6749 §5.2"""
@@ -365,12 +367,14 @@ PKCE_SHOWN = [
 ]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("changed", PKCE_ASKED)
 def test_it_asks_for_no_consent_without_pkce(application: Application, changed: dict[str, str | None]) -> None:
     """A154"""
     assert "error=invalid_request" in application.visitor.continue_url(application.authorize(**changed))
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("verifier", "error"), PKCE_SHOWN)
 def test_it_gives_no_token_without_the_verifier(application: Application, verifier: str, error: str) -> None:
     """A154, A155"""
@@ -569,6 +573,7 @@ class TestTheEnd:
         assert application.api("GET", "/links", tokens["access_token"]).status_code == 200
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "path", ["/oauth/authorize?" + urlencode(REQUEST), "/oauth/token", "/oauth/revoke", "/oauth/introspect"]
 )
