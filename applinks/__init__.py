@@ -33,6 +33,7 @@ from applinks.web import (
     health,
     incoming,
     links,
+    next_secret,
     problems,
     sign_in,
     words,
@@ -87,6 +88,7 @@ def create_app(
     app.url_map.converters["slug"] = _Slug
     for page in (
         links,
+        next_secret,
         connections,
         dance,
         authorization,

@@ -24,6 +24,7 @@ from applinks.services.issued import IssuedTokens
 from applinks.services.leases import Leases
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Links
+from applinks.services.next_secrets import NextSecrets
 from applinks.services.owner import Owner
 from applinks.services.refresher import Refresher
 from applinks.services.renewal import Renewal
@@ -45,6 +46,7 @@ class Services:
     counts: Counts
     api_keys: ApiKeys
     links: Links
+    next_secrets: NextSecrets
     checks: Checks
     connections: Connections
     dance: Dance
@@ -65,8 +67,9 @@ def build(
     settings: Settings, storage: Storage, catalogue: Catalogue, clock: Callable[[], float], guard: Guard, pace: Pace
 ) -> Services:
     vault, client = Vault(storage.keys), OAuthClient(guard)
-    link_client = LinkClient(vault, client)
     events = Events(storage.event_key, clock)
+    next_secrets = NextSecrets(vault, events, clock)
+    link_client = LinkClient(vault, client, next_secrets)
     counts = Counts(events, clock)
     api_keys = ApiKeys(events, counts, clock)
     issued = IssuedTokens(counts, clock)
@@ -84,11 +87,12 @@ def build(
         counts=counts,
         api_keys=api_keys,
         links=links,
+        next_secrets=next_secrets,
         checks=Checks(
             HereCheck(settings, storage.event_key, probe),
             probe,
             quick,
-            LinkClient(vault, quick),
+            LinkClient(vault, quick, next_secrets),
             renewal,
             events,
             clock,

@@ -7,7 +7,15 @@ from applinks.models.base import database, open_postgresql, open_sqlite
 from applinks.models.connections import AuthorizationFlow, Connection, State, emptied
 from applinks.models.events import ActorKind, Event, Tally, counts_of, write_tallies
 from applinks.models.instance import Instance
-from applinks.models.links import INCOMING, OUTGOING, ApplicationLink, IncomingLink, LinkWord, OutgoingLink
+from applinks.models.links import (
+    INCOMING,
+    OUTGOING,
+    ApplicationLink,
+    IncomingLink,
+    LinkWord,
+    OutgoingLink,
+    without_next_secret,
+)
 from applinks.models.operations import Heartbeat, Reserve
 
 TABLES = (
@@ -66,5 +74,6 @@ __all__ = [
     "open_postgresql",
     "open_sqlite",
     "readings",
+    "without_next_secret",
     "write_tallies",
 ]

@@ -47,6 +47,7 @@ class OutgoingLink(Table):
 
     `found_authentication` is the client authentication that was found to work, empty where that isn't known.
     `client_secret_ends_at` is as the administrator noted it, `certificate_ends_at` as it was last seen.
+    `next_client_secret_enc` waits until the provider refuses the current one.
     """
 
     link_id: str
@@ -60,6 +61,18 @@ class OutgoingLink(Table):
     found_authentication = TextField(default="")
     client_secret_ends_at = BigIntegerField(null=True)
     certificate_ends_at = BigIntegerField(null=True)
+    next_client_secret_enc = TextField(default="")
+    next_client_secret_set_at = BigIntegerField(null=True)
+    next_client_secret_ends_at = BigIntegerField(null=True)
+
+
+def without_next_secret() -> dict[object, object]:
+    """The columns of an outgoing link for which no next client secret waits."""
+    return {
+        OutgoingLink.next_client_secret_enc: "",
+        OutgoingLink.next_client_secret_set_at: None,
+        OutgoingLink.next_client_secret_ends_at: None,
+    }
 
 
 class IncomingLink(Table):

@@ -13,13 +13,11 @@ from applinks.providers import ClientAuthentication
 from applinks.providers.refusals import explain
 from applinks.services.events import Actor, Events
 from applinks.services.findings import Finding, Result, told
-from applinks.services.link_client import LinkClient
+from applinks.services.link_client import CLIENT_REFUSED, LinkClient
 from applinks.services.links import Outgoing
 
 _METHODS: tuple[ClientAuthentication, ...] = ("client_secret_basic", "client_secret_post")
 _CODE_REFUSED = {"invalid_grant", "bad_verification_code", "invalid_code", "code_already_used", "code_expired"}
-_CLIENT_REFUSED = {"invalid_client", "unauthorized_client", "incorrect_client_credentials", "bad_client_secret"}
-_CLIENT_REFUSED |= {"invalid_client_id", "bad_client_id", "invalid_client_secret"}
 _REDIRECT_REFUSED = {"redirect_uri_mismatch", "bad_redirect_uri", "invalid_redirect_uri"}
 # Numbers of Microsoft's: the request was refused before anybody looked at the client.
 _TOO_EARLY = ("AADSTS9002313", "AADSTS900144")
@@ -106,5 +104,5 @@ class ClientCheck:
 
 def _is_unrecognised(answer: Answer) -> bool:
     if isinstance(answer, Refused):
-        return answer.unauthenticated or answer.code in _CLIENT_REFUSED
+        return answer.unauthenticated or answer.code in CLIENT_REFUSED
     return isinstance(answer, Nonsense) and answer.unauthenticated

@@ -23,7 +23,16 @@ WHAT = (
     *("reconnected", "not connected", "refreshed", "refresh failed", "retry failed", "token expired", "disconnected"),
     *("removed", READ, "API key made", "API key revoked", "API key refused", "settings changed", "password changed"),
     *("administrator made", "administrator disabled", "consented", "consent revoked", "everything revoked"),
-    *("grant revoked", "secret rotated", "disabled", "enabled", "code used twice", "refresh token used twice"),
+    *(
+        "grant revoked",
+        "secret rotated",
+        "next secret stored",
+        "next secret dropped",
+        "disabled",
+        "enabled",
+        "code used twice",
+        "refresh token used twice",
+    ),
 )
 _BESIDE = (READ,)  # of the audit log, but not of a link's history
 _BATCH = 500

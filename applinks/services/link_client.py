@@ -3,20 +3,25 @@
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from peewee import DatabaseError, InterfaceError
 
 from applinks.crypto import new_token
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, database
-from applinks.oauth.answers import Granted, Nonsense, Refused
+from applinks.oauth.answers import Granted, Nonsense, Refused, Revoked
 from applinks.oauth.client import Answer, ClientCredentials, OAuthClient, RevocationAnswer
 from applinks.providers import ClientAuthentication, ProviderProfile
 from applinks.services.links import Outgoing
+from applinks.services.next_secrets import NextSecrets
 from applinks.services.vault import Vault
 
 Said = TypeVar("Said", Answer, RevocationAnswer)
 
+# Codes that are about the client's credentials and nothing else, some of them GitHub's, Slack's and others' own.
+CLIENT_REFUSED = {"invalid_client", "unauthorized_client", "incorrect_client_credentials", "bad_client_secret"}
+CLIENT_REFUSED |= {"invalid_client_id", "bad_client_id", "invalid_client_secret"}
 # What servers say that don't see who the client is. By RFC 6749 §5.2 it is the first; some answer with one of the others
 # when the credentials aren't where they look for them.
 _NOT_AUTHENTICATED = ("invalid_client", "unauthorized_client", "invalid_request")
@@ -28,16 +33,17 @@ UNNAMED = ("openid", "profile", "email", "offline_access")
 class LinkClient:
     """Every method raises crypto.UnreadableError where a stored secret can't be opened."""
 
-    def __init__(self, vault: Vault, client: OAuthClient) -> None:
+    def __init__(self, vault: Vault, client: OAuthClient, next_secrets: NextSecrets) -> None:
         self._vault = vault
         self._client = client
+        self._next_secrets = next_secrets
 
     def exchange(self, outgoing: Outgoing, flow: AuthorizationFlow, code: str) -> Answer:
         """Exchange the code that a flow has brought."""
-        credentials, verifier = self._credentials(outgoing), self._vault.code_verifier(flow)
+        verifier = self._vault.code_verifier(flow)
         return self._authenticated(
             outgoing,
-            lambda profile: self._client.exchange(
+            lambda profile, credentials: self._client.exchange(
                 profile, credentials, code=code, redirect_uri=flow.redirect_uri, code_verifier=verifier
             ),
         )
@@ -68,19 +74,20 @@ class LinkClient:
 
     def client_credentials(self, outgoing: Outgoing) -> Answer:
         """A token of the client's own."""
-        credentials, scopes = self._credentials(outgoing), outgoing.stored.scopes
+        scopes = outgoing.stored.scopes
         return self._authenticated(
-            outgoing, lambda profile: self._client.client_credentials(profile, credentials, scopes=scopes)
+            outgoing,
+            lambda profile, credentials: self._client.client_credentials(profile, credentials, scopes=scopes),
         )
 
     def renew(self, outgoing: Outgoing, connection: Connection) -> Answer:
         """A new access token for a connection, as the link's grant type gives one."""
         if outgoing.profile.without_account:
             return self.client_credentials(outgoing)
-        credentials, refresh_token = self._credentials(outgoing), self._vault.refresh_token(connection)
+        refresh_token = self._vault.refresh_token(connection)
         return self._authenticated(
             outgoing,
-            lambda profile: self._client.refresh(
+            lambda profile, credentials: self._client.refresh(
                 profile,
                 credentials,
                 refresh_token=refresh_token,
@@ -105,10 +112,9 @@ class LinkClient:
             self._revoke(outgoing, granted.refresh_token or granted.access_token, hint)
 
     def _revoke(self, outgoing: Outgoing, token: str, hint: str) -> RevocationAnswer:
-        credentials = self._credentials(outgoing)
         return self._authenticated(
             outgoing,
-            lambda profile: self._client.revoke(profile, credentials, token=token, hint=hint),
+            lambda profile, credentials: self._client.revoke(profile, credentials, token=token, hint=hint),
             learn=False,
             known=outgoing.profile.refresh_client_authentication is not None,
         )
@@ -121,7 +127,29 @@ class LinkClient:
         return ClientCredentials(outgoing.stored.client_id, self._vault.client_secret(outgoing.stored))
 
     def _authenticated(
-        self, outgoing: Outgoing, ask: Callable[[ProviderProfile], Said], *, known: bool = False, learn: bool = True
+        self,
+        outgoing: Outgoing,
+        ask: Callable[[ProviderProfile, ClientCredentials], Said],
+        *,
+        known: bool = False,
+        learn: bool = True,
+    ) -> Said:
+        """Ask with the client secret; where that is refused, with the next one, which takes its place if it is not."""
+        current = self._credentials(outgoing)
+        waits = bool(outgoing.stored.next_client_secret_enc)
+        learn = learn and not waits  # what is refused may be the secret, and not the way it is shown in
+        answer = self._by_its_method(outgoing, lambda profile: ask(profile, current), known=known, learn=learn)
+        if not waits or not _refuses_client(answer):
+            return answer
+        following = replace(current, client_secret=self._vault.next_client_secret(outgoing.stored))
+        said = self._by_its_method(outgoing, lambda profile: ask(profile, following), known=known, learn=False)
+        if not _knows_client(said):
+            return answer
+        self._next_secrets.take_over(outgoing)
+        return said
+
+    def _by_its_method(
+        self, outgoing: Outgoing, ask: Callable[[ProviderProfile], Said], *, known: bool, learn: bool
     ) -> Said:
         """Ask; where the client authentication isn't known, by one method after the other until one is accepted.
 
@@ -138,7 +166,7 @@ class LinkClient:
         answer = _NOT_ASKED
         for method in self._client.client_authentication_methods(outgoing.profile):
             answer = ask(outgoing.profile.authenticated_by(method))
-            if isinstance(answer, Granted):  # to revoke, some servers say yes to whoever comes
+            if learn and isinstance(answer, Granted):  # to revoke, some servers say yes to whoever comes
                 _remember(outgoing, method)
             if not _is_unrecognised(answer):
                 break
@@ -165,6 +193,19 @@ def _scopes_to_refresh(asked: str, granted: str) -> str:
     if not given or not given <= set(asked.split()):
         return asked
     return " ".join(scope for scope in asked.split() if scope in given or scope in UNNAMED)
+
+
+def _refuses_client(answer: Answer | RevocationAnswer) -> bool:
+    """Whether a server has said that it doesn't take the client's credentials."""
+    if isinstance(answer, Refused):
+        return answer.unauthenticated or answer.code in CLIENT_REFUSED
+    return isinstance(answer, Nonsense) and answer.unauthenticated
+
+
+def _knows_client(answer: Answer | RevocationAnswer) -> bool:
+    """Whether a server has taken the client's credentials, whatever it thinks of the rest."""
+    refused_the_rest = isinstance(answer, Refused) and not _refuses_client(answer) and not _is_unrecognised(answer)
+    return isinstance(answer, Granted | Revoked) or refused_the_rest
 
 
 def _is_unrecognised(answer: Answer | RevocationAnswer) -> bool:

@@ -23,6 +23,7 @@ from applinks.models import (
     State,
     database,
     emptied,
+    without_next_secret,
 )
 from applinks.oauth.registration import ClientRegistration, name_key, search_words, slug_of
 from applinks.providers import Catalogue, Provider, ProviderProfile
@@ -297,6 +298,7 @@ class Links:
             chosen = old.get("client_authentication") != new.get("client_authentication")
             if changed:
                 columns[OutgoingLink.certificate_ends_at] = None  # it was another's
+                columns |= without_next_secret()  # which was for the one before alone
             if changed or chosen or registration.client_secret:
                 columns[OutgoingLink.found_authentication] = ""  # found by trying what is no more
             if registration.client_secret or not registration.profile.has_client_secret:
@@ -310,7 +312,7 @@ class Links:
                 wipe = Connection.update(emptied("The link's settings were changed."))
                 connected = Connection.state != State.DISCONNECTED
                 return bool(wipe.where((Connection.link == link.id) & connected).execute())
-            _retry_now(link.id, now)
+            retry_now(link.id, now)
         return False
 
     def rename(self, link: ApplicationLink, name: str, version: int) -> None:
@@ -338,7 +340,7 @@ class Links:
         link = self.find_by_id(asked_with.link.id)
         if link and link.version != asked_with.link.version:
             with database.atomic():
-                _retry_now(link.id, int(self._clock()))
+                retry_now(link.id, int(self._clock()))
 
     def repoint(self, link: ApplicationLink, differences: dict[str, str]) -> None:
         """Follow an authorization server of our own to its new address: the same one, so nothing is disconnected."""
@@ -434,7 +436,7 @@ def is_link_id(text: str) -> bool:
     return bool(_ID.fullmatch(text))
 
 
-def _retry_now(link_id: str, now: int) -> None:
+def retry_now(link_id: str, now: int) -> None:
     """After a change of settings, what failed with the old ones is tried at once."""
     waiting = Connection.state.in_([State.CHECK_SETTINGS, State.RETRYING])
     Connection.update({Connection.next_attempt_at: now}).where((Connection.link == link_id) & waiting).execute()

@@ -26,7 +26,7 @@ from applinks.models import Instance, database
 from applinks.oauth.registration import search_words
 from applinks.services.sealing import event_key_place, seal
 
-SCHEMA = 6
+SCHEMA = 7
 
 _EMPTY: list[Node] = [SQL("DEFAULT ''")]
 
@@ -288,7 +288,17 @@ def _to_6(keys: KeyRing) -> None:
         )
 
 
-_STEPS: dict[int, Callable[[KeyRing], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5, 6: _to_6}
+def _to_7(keys: KeyRing) -> None:
+    """A next client secret that waits."""
+    _add(
+        "outgoing_link",
+        next_client_secret_enc=TextField(constraints=_EMPTY),
+        next_client_secret_set_at=BigIntegerField(null=True),
+        next_client_secret_ends_at=BigIntegerField(null=True),
+    )
+
+
+_STEPS: dict[int, Callable[[KeyRing], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5, 6: _to_6, 7: _to_7}
 
 
 def migrate(keys: KeyRing) -> None:

@@ -22,6 +22,13 @@ class Vault:
     def client_secret(self, outgoing: OutgoingLink) -> str:
         return self._keys.open(outgoing.client_secret_enc, Place("outgoing_link", outgoing.link_id, "client_secret"))
 
+    def seal_next_client_secret(self, link_id: str, secret: str) -> str:
+        return self._keys.seal(secret, Place("outgoing_link", link_id, "next_client_secret"))
+
+    def next_client_secret(self, outgoing: OutgoingLink) -> str:
+        place = Place("outgoing_link", outgoing.link_id, "next_client_secret")
+        return self._keys.open(outgoing.next_client_secret_enc, place)
+
     def seal_code_verifier(self, state_digest: str, verifier: str) -> str:
         return self._keys.seal(verifier, Place("authorization_flow", state_digest, "code_verifier"))
 

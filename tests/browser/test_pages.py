@@ -40,6 +40,7 @@ PATHS = (
     "/links/demo-provider/connections/default/remove",
     "/links/demo-provider/delete",
     "/links/demo-provider/edit",
+    "/links/demo-provider/next-secret",
     "/links/demo-client",
     "/links/demo-client/delete",
     f"/links/{LONG_SLUG}",

@@ -43,6 +43,7 @@ PRIVATE |= {"dance.confirm_account", "dance.account_confirmed"}
 PRIVATE |= {f"incoming.{name}" for name in ("new", "create", "ask_overlap", "rotate_secret", "disable")}
 PRIVATE |= {f"incoming.{name}" for name in ("enable", "confirm_revoke_all", "revoke_all", "confirm_revoke", "revoke")}
 PRIVATE |= {f"consents.{name}" for name in ("index", "confirm_revoke", "revoke")}
+PRIVATE |= {f"next_secret.{name}" for name in ("show", "store", "drop")}
 PRIVATE |= {"audit.index", "audit.download", "checks.show", "checks.everything", "checks.run"}
 PRIVATE |= {"settings.show", "settings.choose_appearance", "settings.change_password", "sign_in.sign_out"}
 # What programs ask for with an API key.
