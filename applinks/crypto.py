@@ -9,7 +9,8 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import argon2
@@ -17,6 +18,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+Key = tuple[str, bytes]
+"""A key's ID, and the key."""
+
+LOOK_SECONDS = 1.0
 
 _FORMAT = "1"
 _NONCE_BYTES = 12
@@ -48,14 +54,19 @@ class Place:
 
 
 class KeyRing:
-    """Encryption keys, newest first: the first one writes, every one reads."""
+    """Encryption keys, newest first: the first one writes, every one reads.
 
-    def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
-        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys}
-        self._newest, self._newest_key = keys[0]
+    `news` tells of other keys since it was last asked, None where there are none. It is asked at most once in
+    `LOOK_SECONDS` before something is sealed, and whenever a ciphertext is under a key that isn't here.
+    """
+
+    def __init__(self, keys: Sequence[Key], news: Callable[[], Sequence[Key] | None] = lambda: None) -> None:
+        self._news = news
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._held = _Held(keys)
 
     def __repr__(self) -> str:
-        return f"KeyRing({', '.join(self._ciphers)})"
+        return f"KeyRing({', '.join(self._held.ciphers)})"
 
     @classmethod
     def parse(cls, text: str) -> "KeyRing":
@@ -63,27 +74,20 @@ class KeyRing:
 
         Raises BadKeysError.
         """
-        keys: list[tuple[str, bytes]] = []
-        for number, line in enumerate(text.split("\n"), start=1):
-            if not line.strip():
-                continue
-            key_id, _, encoded = line.strip().partition(":")
-            try:
-                key = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
-                raise BadKeysError(f"line {number} isn't base64") from None
-            if len(key) != _KEY_BYTES or not key_id.isalnum() or key_id in dict(keys):
-                raise BadKeysError(f"line {number} isn't a new key ID, a colon and {_KEY_BYTES} bytes in base64")
-            keys.append((key_id, key))
-        if not keys:
-            raise BadKeysError("it holds no key")
-        return cls(keys)
+        return cls(parse_keys(text))
+
+    @property
+    def newest(self) -> str:
+        """The ID of the key that writes."""
+        return self._held.newest
 
     def seal(self, plaintext: str, place: Place) -> str:
         """Encrypt under the newest key, bound to `place`."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = self._ciphers[self._newest].encrypt(nonce, plaintext.encode(), _associated(place, self._newest))
-        return f"{_FORMAT}.{self._newest}.{base64.b64encode(nonce + sealed).decode()}"
+        if time.monotonic() >= self._look_at:
+            self._look()
+        held, nonce = self._held, secrets.token_bytes(_NONCE_BYTES)
+        sealed = held.ciphers[held.newest].encrypt(nonce, plaintext.encode(), _associated(place, held.newest))
+        return f"{under(held.newest)}{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, ciphertext: str, place: Place) -> str:
         """Decrypt what `seal` made for the same place.
@@ -92,27 +96,78 @@ class KeyRing:
         """
         form, _, rest = ciphertext.partition(".")
         key_id, _, encoded = rest.partition(".")
-        if form != _FORMAT or key_id not in self._ciphers:
+        if key_id not in self._held.ciphers:
+            self._look()
+        cipher = self._held.ciphers.get(key_id)
+        if form != _FORMAT or cipher is None:
             raise UnreadableError("no key for this ciphertext")
         try:
             raw = base64.b64decode(encoded, validate=True)
-            opened = self._ciphers[key_id].decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _associated(place, key_id))
+            opened = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _associated(place, key_id))
         except (InvalidTag, ValueError):
             raise UnreadableError("the ciphertext doesn't belong here or was changed") from None
         return opened.decode()
 
     def derive(self, purpose: str) -> bytes:
         """A 256-bit key for one purpose only (RFC 5869), from the newest key."""
-        return HKDF(SHA256(), _KEY_BYTES, None, b"applinks/" + purpose.encode()).derive(self._newest_key)
+        return self.derive_all(purpose)[0]
+
+    def derive_all(self, purpose: str) -> list[bytes]:
+        """The same from every key, newest first: what was signed before a rotation is still known."""
+        info = b"applinks/" + purpose.encode()
+        return [HKDF(SHA256(), _KEY_BYTES, None, info).derive(key) for key in self._held.keys]
+
+    def _look(self) -> None:
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        if keys := self._news():
+            self._held = _Held(keys)
+
+
+class _Held:
+    """Keys as they are taken over, all at once."""
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self.ciphers = {key_id: AESGCM(key) for key_id, key in keys}
+        self.keys = [key for _, key in keys]
+        self.newest = keys[0][0]
+
+
+def parse_keys(text: str) -> list[Key]:
+    """Lines of `<key id>:<32 bytes in base64>`, the first one being the key that writes. Raises BadKeysError."""
+    keys: list[Key] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        key_id, _, encoded = line.strip().partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            raise BadKeysError(f"line {number} isn't base64") from None
+        if len(key) != _KEY_BYTES or not key_id.isalnum() or key_id in dict(keys):
+            raise BadKeysError(f"line {number} isn't a new key ID, a colon and {_KEY_BYTES} bytes in base64")
+        keys.append((key_id, key))
+    if not keys:
+        raise BadKeysError("it holds no key")
+    return keys
+
+
+def write_keys(keys: Sequence[Key]) -> str:
+    """The text of a keys file."""
+    return "".join(f"{key_id}:{base64.b64encode(key).decode()}\n" for key_id, key in keys)
+
+
+def new_encryption_key() -> Key:
+    """A random key under a random ID."""
+    return secrets.token_hex(4), secrets.token_bytes(_KEY_BYTES)
+
+
+def under(key_id: str) -> str:
+    """How a ciphertext begins that was made with this key."""
+    return f"{_FORMAT}.{key_id}."
 
 
 def _associated(place: Place, key_id: str) -> bytes:
     return "\x1f".join(("applinks", _FORMAT, place.table, place.row, place.field, key_id)).encode()
-
-
-def new_keys_text() -> str:
-    """The text of a new keys file, holding one random key."""
-    return f"{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}\n"
 
 
 def new_token() -> str:

@@ -21,6 +21,7 @@ from applinks.services.health import Health
 from applinks.services.incoming import IncomingLinks
 from applinks.services.inspection import Inspection
 from applinks.services.issued import IssuedTokens
+from applinks.services.keys_file import KeysFile
 from applinks.services.leases import Leases
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Links
@@ -28,6 +29,7 @@ from applinks.services.next_secrets import NextSecrets
 from applinks.services.owner import Owner
 from applinks.services.refresher import Refresher
 from applinks.services.renewal import Renewal
+from applinks.services.rotation import Rotation
 from applinks.services.schedule import Pace
 from applinks.services.sign_in import SignIn
 from applinks.services.storage import Storage
@@ -60,6 +62,7 @@ class Services:
     issued: IssuedTokens
     incoming: IncomingLinks
     consents: Consents
+    rotation: Rotation
     sign_in: SignIn
 
 
@@ -109,5 +112,6 @@ def build(
         issued=issued,
         incoming=IncomingLinks(links, events, clock),
         consents=Consents(events, clock),
+        rotation=Rotation(storage.keys, KeysFile(settings.keys_file), events),
         sign_in=SignIn(events, counts, clock),
     )

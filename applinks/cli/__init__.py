@@ -14,7 +14,7 @@ from typing import cast
 from peewee import DatabaseError, InterfaceError
 
 from applinks import create_app
-from applinks.cli import admin, api_keys, events, links, token
+from applinks.cli import admin, api_keys, backups, events, keys, links, token
 from applinks.cli.check import check
 from applinks.cli.output import complain
 from applinks.cli.serve import serve, work
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str]) -> int:
 def _run(asked: argparse.Namespace) -> int:
     if asked.command in _LONG_LIVED:
         return _LONG_LIVED[asked.command](read_settings(os.environ, demo=asked.command == "demo"))
+    if hasattr(asked, "run_unopened"):
+        return cast(int, asked.run_unopened(read_settings(os.environ), asked))
     remote = read_remote(os.environ)
     if remote and hasattr(asked, "run_remotely"):
         return cast(int, asked.run_remotely(remote, asked))
@@ -79,6 +81,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("worker", help="refresh tokens beside servers that run with APPLINKS_REFRESHER=off")
     checking = commands.add_parser("check", help="say how everything is; exit status 1 where somebody must act")
     checking.set_defaults(run=lambda services, _: check(services))
-    for part in (token, links, api_keys, admin, events):
+    for part in (token, links, api_keys, admin, events, keys, backups):
         part.add_to(commands)
     return parser

@@ -3,7 +3,7 @@
 from applinks.models.administrators import Administrator, SetupCode, SignInSession
 from applinks.models.api_keys import ApiKey, ApiKeyLink, Reading, readings
 from applinks.models.authorization import AuthorizationCode, Consent, IssuedGrant, IssuedToken
-from applinks.models.base import database, open_postgresql, open_sqlite
+from applinks.models.base import compact, copy_sqlite, database, open_postgresql, open_sqlite
 from applinks.models.connections import AuthorizationFlow, Connection, State, emptied
 from applinks.models.events import ActorKind, Event, Tally, counts_of, write_tallies
 from applinks.models.instance import Instance
@@ -68,6 +68,8 @@ __all__ = [
     "SignInSession",
     "State",
     "Tally",
+    "compact",
+    "copy_sqlite",
     "counts_of",
     "database",
     "emptied",

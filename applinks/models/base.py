@@ -4,14 +4,24 @@ Both databases behave alike: statements commit by themselves or in a transaction
 commit that was answered survives a power cut.
 """
 
+import os
+import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import peewee
-from peewee import DatabaseProxy, InterfaceError, Model, OperationalError, PostgresqlDatabase, SqliteDatabase
+from peewee import (
+    DatabaseProxy,
+    InterfaceError,
+    Model,
+    OperationalError,
+    PostgresqlDatabase,
+    SqliteDatabase,
+)
 
 BUSY_SECONDS = 5
 
@@ -157,3 +167,24 @@ def open_sqlite(file: Path, *, read_only: bool = False) -> None:
 def open_postgresql(url: str) -> None:
     """Bind every table to a PostgreSQL database; one connection a thread, opened when it is first needed."""
     _bind(_Postgresql(url, prefer_psycopg3=True, connect_timeout=BUSY_SECONDS, application_name="applinks", **_ALIVE))
+
+
+def copy_sqlite(file: Path) -> None:
+    """Copy the open SQLite file into an empty one, as of one moment, and look whether the copy is whole.
+
+    Raises sqlite3.Error or OSError.
+    """
+    with closing(sqlite3.connect(file, isolation_level=None)) as copy:
+        database.connection().backup(copy)
+        copy.execute("PRAGMA journal_mode=delete")  # one file, with nothing beside it
+        (found,) = copy.execute("PRAGMA integrity_check").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(f"the copy is damaged, as the database may be: {found}")
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def compact() -> None:
+    """Let nothing of what was written over stay in SQLite's write-ahead log, as far as others let go of it."""
+    if isinstance(database.obj, SqliteDatabase):
+        database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -3,7 +3,6 @@
 import fcntl
 import logging
 import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,13 +14,12 @@ from peewee import DatabaseError, ImproperlyConfigured, InterfaceError
 from applinks import crypto
 from applinks.errors import StartRefusedError
 from applinks.models import TABLES, Instance, Reserve, database, open_postgresql, open_sqlite
+from applinks.services.keys_file import EXIT_KEYS, KeysFile
 from applinks.services.migrations import SCHEMA, migrate
 from applinks.services.sealing import event_key_place
 from applinks.settings import Settings
 
 log = logging.getLogger(__name__)
-
-EXIT_KEYS = 3
 
 # SQLite's write-ahead log needs memory that all processes share: https://sqlite.org/wal.html
 _ELSEWHERE = frozenset(("nfs", "nfs4", "9p", "cifs", "smb3", "smbfs", "ceph", "fuse.sshfs"))
@@ -60,7 +58,7 @@ def open_storage(settings: Settings, *, may_make: bool = True) -> Storage:
             keys = _keys(settings, place, existed=existed)
             if not existed:
                 _create(settings, keys, had_keys=had_keys)
-            _check_instance(place, settings.keys_file, keys, read_only=read_only)
+            check_instance(place, settings.keys_file, keys, read_only=read_only)
             if not read_only:
                 migrate(keys)
             event_key = _event_key(keys)
@@ -85,8 +83,9 @@ def _keys(settings: Settings, place: str, *, existed: bool) -> crypto.KeyRing:
     if not existed and file == settings.data_dir / "keys" and file.exists():
         raise StartRefusedError(f"{file} is there but the database {place} is missing or empty. {_advice(settings)}")
     if not existed and not file.exists():
-        _write_private(file, crypto.new_keys_text())
-    return _read_keys(file)
+        _write_private(file, crypto.write_keys([crypto.new_encryption_key()]))
+    found = KeysFile(file, _fit)
+    return crypto.KeyRing(found.read(), found.news)
 
 
 def _advice(settings: Settings) -> str:
@@ -159,22 +158,15 @@ def _write_private(file: Path, text: str) -> None:
         raise StartRefusedError(f"{file} can't be written: {error.strerror}.") from None
 
 
-def _read_keys(file: Path) -> crypto.KeyRing:
-    try:
-        if stat.S_IMODE(file.stat().st_mode) & 0o077:
-            raise StartRefusedError(f"Others may read the keys in {file}. Run: chmod 600 {file}", EXIT_KEYS)
-        return crypto.KeyRing.parse(file.read_text("ascii"))
-    except crypto.BadKeysError as error:
-        raise StartRefusedError(f"{file} is no keys file: {error}.", EXIT_KEYS) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartRefusedError(f"The keys in {file} can't be read: {error}.", EXIT_KEYS) from None
-
-
 def _key_check_place(instance_id: str) -> crypto.Place:
     return crypto.Place("instance", instance_id, "key_check")
 
 
-def _check_instance(place: str, keys_file: Path, keys: crypto.KeyRing, *, read_only: bool) -> None:
+def check_instance(place: str, keys_file: Path, keys: crypto.KeyRing, *, read_only: bool) -> None:
+    """Whether the open database is one of ours, of this release or an earlier one, and its keys are here.
+
+    Raises StartRefusedError.
+    """
     if not database.table_exists("instance"):
         raise StartRefusedError(f"{place} is a database, but not one of Applinks.")
     instance = Instance.select(Instance.id, Instance.schema, Instance.key_check).first()
@@ -192,6 +184,14 @@ def _check_instance(place: str, keys_file: Path, keys: crypto.KeyRing, *, read_o
         raise StartRefusedError(
             f"The keys in {keys_file} aren't those of {place}: put back the ones that it was made with.", EXIT_KEYS
         ) from None
+
+
+def _fit(keys: list[crypto.Key]) -> bool:
+    """Whether keys are those of the open database."""
+    instance = Instance.select(Instance.id, Instance.key_check).get()
+    with suppress(crypto.UnreadableError):
+        return bool(crypto.KeyRing(keys).open(instance.key_check, _key_check_place(instance.id)))
+    return False
 
 
 def _event_key(keys: crypto.KeyRing) -> bytes:

@@ -1,0 +1,219 @@
+"""`keys`: new encryption keys in place of older ones, online."""
+
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from peewee import TextField
+
+from applinks.crypto import KeyRing, Place, new_id
+from applinks.models import TABLES, Connection, Event, Instance, OutgoingLink, database
+from applinks.services.rotation import SEALED
+from applinks.settings import Settings
+from applinks.wiring import Services
+from tests.cli.conftest import Run
+from tests.conftest import renew
+from tests.processes import Process
+from tests.visitor import Visitor
+
+pytestmark = pytest.mark.usefixtures("link_id")
+
+
+def ids(settings: Settings) -> list[str]:
+    return [line.partition(":")[0] for line in settings.keys_file.read_text().splitlines()]
+
+
+def test_it_knows_every_column_that_is_sealed() -> None:
+    """A093: a new one would be lost with the key that is dropped."""
+    columns = {sealed.column for sealed in SEALED}
+    sealed = [field for table in TABLES for field in table._meta.sorted_fields if isinstance(field, TextField)]
+    assert columns == {field for field in sealed if field.name.endswith("_enc")} | {Instance.key_check}
+
+
+def test_it_brings_everything_under_a_new_key(
+    run: Run, settings: Settings, connect: Callable[..., None], services: Services
+) -> None:
+    """A093"""
+    connect()
+    (old,) = ids(settings)
+    assert run("keys", "generate").status == 0
+    new, second = ids(settings)
+    assert second == old
+    assert settings.keys_file.stat().st_mode & 0o777 == 0o600
+    status = run("keys", "status").out
+    assert re.search(rf"{new} +0 +writes", status)
+    assert re.search(rf"{old} +\d+ +reads; run: keys rotate", status)
+    rotated = run("keys", "rotate")
+    assert (rotated.status, rotated.err) == (0, "Everything is under the first key.\n")
+    assert "refresh tokens" in rotated.out
+    assert run("keys", "drop", old).status == 0
+    assert ids(settings) == [new]
+    assert renew(services) == "refreshed"
+    assert [event.what for event in Event.select() if "key" in event.what] == [
+        *("key generated", "keys rotated", "key dropped")
+    ]
+    assert run("events", "--verify").status == 0
+
+
+@pytest.mark.sqlite
+def test_it_leaves_nothing_that_the_old_key_opens_in_the_file(
+    run: Run, settings: Settings, connect: Callable[..., None]
+) -> None:
+    """A094"""
+    connect()
+    (old,) = ids(settings)
+    database.close()
+    run("keys", "generate")
+    assert run("keys", "rotate").status == 0
+    database.close()
+    beginning = f"1.{old}.".encode()
+    for file in settings.data_dir.glob("applinks.sqlite3*"):
+        assert beginning not in file.read_bytes(), file.name
+
+
+def test_it_rotates_again_without_doing_anything(run: Run) -> None:
+    said = run("keys", "rotate")
+    assert (said.status, said.out) == (0, "")
+    assert "keys rotated" not in {event.what for event in Event.select()}
+
+
+def test_it_keeps_a_key_that_is_needed(run: Run, settings: Settings) -> None:
+    (old,) = ids(settings)
+    run("keys", "generate")
+    new, _ = ids(settings)
+    for key, says in (
+        (old, "values are still under"),
+        (new, "is the key that is written with"),
+        ("x", "holds no key x"),
+    ):
+        said = run("keys", "drop", key)
+        assert said.status == 1
+        assert says in said.err
+    assert ids(settings) == [new, old]
+
+
+def test_it_names_what_it_cant_open_and_leaves_it(run: Run, settings: Settings, connect: Callable[..., None]) -> None:
+    connect()
+    foreign = KeyRing.parse("other:" + "A" * 43 + "=\n").seal("x", Place("connection", "x", "access_token"))
+    Connection.update(access_token_enc=foreign).execute()
+    run("keys", "generate")
+    said = run("keys", "rotate")
+    assert said.status == 1
+    assert f"left as it is: access tokens: {Connection.get().id}" in said.err
+    assert "Left: 1 access tokens." in said.err
+    assert Connection.get().access_token_enc == foreign
+
+
+def test_it_prints_a_key_for_those_who_write_the_file_themselves(run: Run, settings: Settings) -> None:
+    before = settings.keys_file.read_text()
+    said = run("keys", "generate", "--print")
+    assert KeyRing.parse(said.out).newest not in before
+    assert settings.keys_file.read_text() == before
+
+
+def test_it_changes_nothing_where_the_file_cant_be_written(
+    run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = settings.keys_file.read_text()
+
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    said = run("keys", "generate")
+    assert said.status == 1
+    assert "With --print the new key is printed instead" in said.err
+    assert settings.keys_file.read_text() == before
+
+
+def test_it_goes_on_in_a_program_that_was_started_with_the_old_key(
+    app: Flask, ada: Visitor, run: Run, settings: Settings, connect: Callable[..., None], services: Services
+) -> None:
+    """What was sealed by somebody else with a key that isn't known here is read by looking at the file again."""
+    connect()
+    (old,) = ids(settings)
+    for command in ("generate", "rotate"):
+        assert run("keys", command).status == 0
+    assert run("keys", "drop", old).status == 0
+    assert renew(services) == "refreshed"
+    (new,) = ids(settings)
+    assert Connection.get().access_token_enc.startswith(f"1.{new}.")
+    assert ada.get("/links").status_code == 200
+
+
+@pytest.mark.parametrize("how", ["gone", "foreign", "broken", "open to others"])
+def test_it_keeps_its_keys_when_the_file_turns_bad(
+    settings: Settings,
+    connect: Callable[..., None],
+    services: Services,
+    how: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect()
+    match how:
+        case "gone":
+            settings.keys_file.unlink()
+        case "foreign":
+            settings.keys_file.write_text("other:" + "A" * 43 + "=\n")
+        case "broken":
+            settings.keys_file.write_text("no key at all")
+        case _:
+            settings.keys_file.write_text(settings.keys_file.read_text() + "\n")
+            settings.keys_file.chmod(0o644)
+    monkeypatch.setattr("applinks.crypto.LOOK_SECONDS", 0.0)
+    for _ in range(3):
+        services.rotation._keys._look()
+        assert renew(services) == "refreshed"
+    assert caplog.text.count("Applinks goes on with the keys that it has") == 1
+
+
+def sealed_under(key_id: str) -> int:
+    return int(Connection.select().where(Connection.refresh_token_enc.startswith(f"1.{key_id}.")).count())
+
+
+def test_it_is_killed_anywhere_and_resumed(
+    environ: dict[str, str], settings: Settings, services: Services, link_id: str, run: Run
+) -> None:
+    """A093: 1,000 connections, and a process that is killed again and again."""
+    ring = KeyRing.parse(settings.keys_file.read_text())
+    rows = []
+    for number in range(1000):
+        connection_id = new_id()
+        seal = {
+            f"{field}_enc": ring.seal(f"CANARY-{field}-{number}", Place("connection", connection_id, field))
+            for field in ("access_token", "refresh_token")
+        }
+        rows.append({"id": connection_id, "link": link_id, "label": f"n-{number}", "created_at": number, **seal})
+    with database.atomic():
+        for at in range(0, len(rows), 100):
+            Connection.insert_many(rows[at : at + 100]).execute()
+    (old,) = ids(settings)
+    run("keys", "generate")
+    new, _ = ids(settings)
+    kills = 0
+    for _ in range(10):
+        before = sealed_under(new)
+        process = Process(settings.data_dir, "keys rotate", **environ)
+        deadline = time.monotonic() + 30
+        while (
+            process._process.poll() is None
+            and sealed_under(new) < min(before + 60, 1000)
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.001)
+        kills += process.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert kills >= 5
+    assert run("keys", "rotate").status == 0
+    assert run("keys", "drop", old).status == 0
+    last = KeyRing.parse(settings.keys_file.read_text())
+    assert sealed_under(new) == 1000
+    for number, row in enumerate(Connection.select().order_by(Connection.created_at)):
+        for field in ("access_token", "refresh_token"):
+            opened = last.open(getattr(row, f"{field}_enc"), Place("connection", row.id, field))
+            assert opened == f"CANARY-{field}-{number}"
+    assert last.open(OutgoingLink.get().client_secret_enc, Place("outgoing_link", link_id, "client_secret"))
