@@ -9,12 +9,20 @@ ifneq ($(and $(shell command -v node),$(shell command -v npm)),)
 NODE_INSTALLED := $(NODE_SERVER)/node_modules/.installed
 endif
 
-.PHONY: demo test soak lint screenshots benchmark
+# What `make dist` makes of all this.
+EXECUTABLE := dist/applinks
+WHEEL := dist/.wheel
+SOURCES := app.py pyproject.toml $(shell find applinks templates static packaging -type f -not -name '*.pyc')
+
+.PHONY: demo test soak lint screenshots benchmark dist
+dist: $(EXECUTABLE) $(WHEEL)
+
 demo: .venv/.installed
 	@APPLINKS_PORT=$(PORT) exec $(BIN)/python app.py demo
 
-test: .venv/.installed-for-tests $(NODE_INSTALLED)
-	@$(BIN)/python tests/chromium.py
+test: .venv/.installed-for-tests $(NODE_INSTALLED) dist
+	@$(BIN)/python -m tests.chromium
+	@$(BIN)/python -m tests.nginx
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 soak: .venv/.installed-for-tests
@@ -31,7 +39,7 @@ benchmark: .venv/.installed-for-tests
 	@$(BIN)/python -m benchmarks
 
 screenshots: .venv/.installed-for-tests
-	@$(BIN)/python tests/chromium.py
+	@$(BIN)/python -m tests.chromium
 	@$(BIN)/python docs/screenshots.py
 
 .venv/bin/python:
@@ -41,9 +49,20 @@ screenshots: .venv/.installed-for-tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/.installed-for-tests: requirements.txt tests/requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+.venv/.installed-for-dist: requirements.txt requirements-postgresql.txt packaging/requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r packaging/requirements.txt
 	@touch $@ .venv/.installed
+
+.venv/.installed-for-tests: requirements.txt requirements-postgresql.txt packaging/requirements.txt tests/requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@ .venv/.installed .venv/.installed-for-dist
+
+$(EXECUTABLE): $(SOURCES) .venv/.installed-for-dist
+	@$(BIN)/python -m PyInstaller --log-level ERROR --distpath dist --workpath build/pyinstaller packaging/applinks.spec
+
+$(WHEEL): $(SOURCES) .venv/.installed-for-dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@touch $@
 
 $(NODE_SERVER)/node_modules/.installed: $(NODE_SERVER)/package.json $(NODE_SERVER)/package-lock.json
 	@cd $(NODE_SERVER) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.installed || \

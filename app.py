@@ -8,4 +8,4 @@ from applinks.cli import main
 __all__ = ["create_app"]
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -43,7 +43,9 @@ from applinks.web.api import lane
 from applinks.web.current import browser_session
 from applinks.wiring import build
 
-_ROOT = Path(__file__).resolve().parent.parent
+_HERE = Path(__file__).resolve().parent
+# Beside the package in a checkout, within it where it is installed.
+_ROOT = _HERE if (_HERE / "templates").is_dir() else _HERE.parent
 
 
 def create_app(

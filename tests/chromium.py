@@ -2,9 +2,10 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+from tests.debian import attempt, install
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _DOWNLOADED = "ms-playwright/chromium-*/chrome-linux*/chrome"
@@ -21,20 +22,10 @@ def get() -> str | None:
     """Find one or install one; None where neither works."""
     if path := find():
         return path
-    _try([sys.executable, "-m", "playwright", "install", "chromium"])
-    if not find() and shutil.which("apt-get") and os.geteuid() == 0:
-        _try(["apt-get", "update", "-qq"])
-        _try(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"])
+    attempt([sys.executable, "-m", "playwright", "install", "chromium"])
+    if not find():
+        install("chromium")
     return find()
-
-
-def _try(command: list[str]) -> None:
-    print("+", *command, flush=True)
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        subprocess.run(command, env=environment, check=False, timeout=300, stdout=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        print("  took longer than 5 minutes")
 
 
 if __name__ == "__main__":

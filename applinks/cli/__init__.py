@@ -1,4 +1,4 @@
-"""The commands of `python app.py`. Settings come from the environment.
+"""The commands of Applinks. Settings come from the environment.
 
 Exit status 0: done; 1: it can't be done, and why is said; 2: it can't start, or wasn't asked rightly; 3: the keys are
 missing, wrong or readable by others, or, of a token, that a person must act; 4: of a token, that the provider is away.
@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import cast
 
 from peewee import DatabaseError, InterfaceError
@@ -27,8 +28,9 @@ FINISH_SECONDS = 40.0
 _LONG_LIVED = {"serve": serve, "demo": serve, "worker": work}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit status."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, the one of the process where none is given; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     asked = _parser().parse_args(arguments or ["serve"])
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line a request, as long as there are many
@@ -69,9 +71,15 @@ def _run(asked: argparse.Namespace) -> int:
             services.refresher.stop()
 
 
+def _called() -> str:
+    """How this program was started: as a module of a checkout, or by its own name."""
+    name = Path(sys.argv[0]).name
+    return f"python {name}" if name.endswith(".py") else name
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python app.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=_called(), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     commands.add_parser(

@@ -7,6 +7,7 @@ from typing import Any
 from applinks.cli.console import actor
 from applinks.cli.output import complain, say, table
 from applinks.crypto import new_encryption_key, write_keys
+from applinks.settings import Settings
 from applinks.wiring import Services
 
 # A running server takes over a new key within a second or two; until then it may seal under the one before.
@@ -31,13 +32,13 @@ def add_to(commands: Any) -> None:
     dropping.set_defaults(run=_drop)
 
 
+def _print(settings: Settings, asked: argparse.Namespace) -> int:
+    say(write_keys([new_encryption_key()]).rstrip("\n"))
+    complain("Nothing was changed. Put this line into every machine's keys file, and only then first in each of them.")
+    return 0
+
+
 def _generate(services: Services, asked: argparse.Namespace) -> int:
-    if asked.only_print:
-        say(write_keys([new_encryption_key()]).rstrip("\n"))
-        complain(
-            "Nothing was changed. Put this line into every machine's keys file, and only then first in each of them."
-        )
-        return 0
     key_id = services.rotation.generate(actor())
     complain(
         f"{key_id} is what is written with from now on. Keep a copy of {services.settings.keys_file} in a safe place."
