@@ -8,6 +8,7 @@ from applinks.oauth.guard import Guard
 from applinks.oauth.probe import PROBE_SECONDS, Probe
 from applinks.providers import Catalogue
 from applinks.services.api_keys import ApiKeys
+from applinks.services.applying import Applying
 from applinks.services.authorization import Authorization
 from applinks.services.check_here import HereCheck
 from applinks.services.checks import Checks
@@ -58,6 +59,7 @@ class Services:
     issued: IssuedTokens
     incoming: IncomingLinks
     consents: Consents
+    applying: Applying
     sign_in: SignIn
 
 
@@ -74,6 +76,7 @@ def build(
     owner = Owner(settings.data_dir / "running")
     leases = Leases(owner, clock, pace)
     renewal = Renewal(links, vault, events, link_client, leases, clock, pace)
+    connections, incoming = Connections(link_client, events), IncomingLinks(links, events, clock)
     quick, probe = OAuthClient(guard, PROBE_SECONDS), Probe(guard)
     return Services(
         settings=settings,
@@ -93,7 +96,7 @@ def build(
             events,
             clock,
         ),
-        connections=Connections(link_client, events),
+        connections=connections,
         dance=Dance(links, vault, events, client, link_client, clock),
         discovery=Discovery(client),
         renewal=renewal,
@@ -103,7 +106,8 @@ def build(
         inspection=Inspection(vault, events),
         authorization=Authorization(storage.keys, vault, events, settings.base_url, clock),
         issued=issued,
-        incoming=IncomingLinks(links, events, clock),
+        incoming=incoming,
         consents=Consents(events, clock),
+        applying=Applying(links, incoming, connections),
         sign_in=SignIn(events, counts, clock),
     )
