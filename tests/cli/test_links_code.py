@@ -1,15 +1,26 @@
 """`python app.py links export` and `apply`: links as code."""
 
+import getpass
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from applinks.crypto import new_id
+from applinks.errors import ConflictError
 from applinks.models import ApplicationLink, Connection, Event, IncomingLink, State
+from applinks.providers import CATALOGUE
+from applinks.services import strict_yaml
+from applinks.services.links_document import read_document
+from applinks.services.storage import open_storage
+from applinks.settings import read_settings
 from applinks.wiring import Services
 from tests.cli.conftest import Run
-from tests.conftest import CLIENT_SECRET
+from tests.conftest import ADA, CLIENT_SECRET
+from tests.processes import ROOT, Process
+from tests.providers.test_drawers import BROUGHT, place_of
 
 Connect = Callable[..., None]
 SECRET = {"PAYROLL_CLIENT_SECRET": CLIENT_SECRET}
@@ -186,3 +197,99 @@ def test_it_reads_no_file_that_is_no_text(run: Run, tmp_path: Path) -> None:
 
 def test_it_exports_json_that_programs_read(run: Run, link_id: str) -> None:
     assert json.loads(run("links", "export", "--json").out)["links"][0]["slug"] == "payroll"
+
+
+def test_it_writes_down_every_drawer(run: Run) -> None:
+    given, secrets = "version: 1\nlinks:\n", {}
+    for key in sorted(BROUGHT):
+        name = f"{key.upper().replace('-', '_')}_CLIENT_SECRET"
+        fields = {"slug": key, "id": new_id(), "direction": "outgoing", "name": CATALOGUE[key].name, "provider": key}
+        fields |= place_of(key) | {"client_id": "payroll-client", "client_secret_from": name}
+        given += "- " + "\n  ".join(f"{field}: '{text}'" for field, text in fields.items()) + "\n"
+        secrets[name] = CLIENT_SECRET
+    made = run("links", "apply", "-", "--yes", typed=given, **secrets)
+    assert made.status == 0, made.err
+    exported = run("links", "export").out
+    ApplicationLink.delete().execute()
+    assert run("links", "apply", "-", "--yes", typed=exported, **secrets).status == 0
+    assert run("links", "export").out == exported
+    assert run("links", "apply", "-", "--dry-run", typed=exported, **secrets).out == f"= {len(BROUGHT)} unchanged\n"
+
+
+@pytest.mark.sqlite
+def test_it_makes_the_links_of_one_machine_on_another(run: Run, link_id: str, tmp_path: Path) -> None:
+    run("links", "apply", "-", "--yes", typed=LINKS, **BOOKS)
+    other = {"APPLINKS_DATA_DIR": str(tmp_path / "other")}
+    exported = run("links", "export").out
+    open_storage(read_settings(other))
+    made = run("links", "apply", "-", "--yes", typed=exported, **SECRET, **BOOKS, **other)
+    assert made.status == 0, made.err
+    assert (
+        f"payroll: register this Redirect URL at the provider: http://127.0.0.1:5000/oauth/callback/{link_id}"
+        in made.err
+    )
+    assert run("links", "export", **other).out == exported
+
+
+def test_it_applies_the_example_of_the_book(run: Run) -> None:
+    example = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "links-as-code.md").read_text(), re.DOTALL)[0]
+    said = run("links", "apply", "-", "--yes", typed=example, **SECRET)
+    assert said.status == 0, said.err
+    assert run("links", "apply", "-", "--dry-run", typed=example, **SECRET).status == 0
+
+
+def test_it_asks_at_a_terminal(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: "CANARY-typed" if "books" in prompt else "")
+    (tmp_path / "links.yaml").write_text(LINKS)
+    for answer in ("n\n", "\n", "yes, but\n"):
+        said = run("links", "apply", str(tmp_path / "links.yaml"), typed=answer, at_terminal=True)
+        assert (said.status, said.err) == (1, "Nothing was changed.\n")
+        assert not ApplicationLink.select().exists()
+    said = run("links", "apply", str(tmp_path / "links.yaml"), typed="y\n", at_terminal=True)
+    assert (said.status, ApplicationLink.select().count()) == (0, 2)
+
+
+def test_it_makes_nothing_of_an_empty_secret(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(getpass, "getpass", lambda _: "")
+    (tmp_path / "links.yaml").write_text(LINKS)
+    said = run("links", "apply", str(tmp_path / "links.yaml"), "--yes", at_terminal=True)
+    assert (said.status, ApplicationLink.select().count()) == (1, 0)
+    assert "Fill in the client secret" in said.err
+
+
+def test_it_changes_nothing_over_somebody_elses_change(run: Run, link_id: str, services: Services) -> None:
+    exported = run("links", "export").out
+    content = strict_yaml.read(exported.replace("name: Payroll", "name: Wages"))
+    entries = read_document(services.guard, services.catalogue, content, lambda _: "")
+    plan = services.applying.plan(entries, prune=False)
+    ApplicationLink.update(version=2).execute()
+    with pytest.raises(ConflictError, match="somebody else has changed it"):
+        services.applying.apply(plan, ADA)
+    assert ApplicationLink.get().name == "Payroll"
+
+
+def test_it_makes_links_once_when_two_apply_at_the_same_time(run: Run, environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "links.yaml").write_text(LINKS)
+    command = f"links apply {tmp_path / 'links.yaml'} --yes"
+    both = [Process(tmp_path / "data", command, **{**environ, **BOOKS}) for _ in range(2)]
+    statuses = [process.wait() for process in both]
+    said = ["\n".join(process.lines) for process in both]
+    assert 0 in statuses
+    for status, text in zip(statuses, said, strict=True):
+        assert status == 0 or "somebody else has changed it since" in text, text
+    assert sum("shown this once" in text for text in said) == 1
+    assert Event.select().where(Event.what == "created").count() == 2
+
+
+def test_it_disables_an_incoming_link_and_gives_it_a_secret(run: Run, services: Services) -> None:
+    run("links", "apply", "-", "--yes", typed=LINKS, **BOOKS)
+    wanted = LINKS.replace("name: Reports", "name: Reports\n  disabled: yes\n  client_secret_from: R_CLIENT_SECRET")
+    short = run("links", "apply", "-", "--yes", typed=wanted, R_CLIENT_SECRET="CANARY")
+    assert "has 32 characters or more" in short.err
+    assert IncomingLink.get().disabled_at is None
+    said = run("links", "apply", "-", "--yes", typed=wanted, R_CLIENT_SECRET="CANARY" * 6)
+    assert said.status == 0, said.err
+    assert IncomingLink.get().disabled_at
+    assert services.incoming.has_secret(services.incoming.find("reports"), "CANARY" * 6)
+    again = run("links", "apply", "-", "--yes", typed=wanted, R_CLIENT_SECRET="CANARY" * 6)
+    assert again.out == "= 2 unchanged\n"
