@@ -64,7 +64,10 @@ def _apply(services: Services, asked: argparse.Namespace) -> int:
     if not asked.yes:
         if not on_terminal:
             return _refuse(["Nothing was changed. To apply this, add --yes."])
-        if input("Apply? [y/N] ").strip().lower() not in ("y", "yes"):
+        answer = ""
+        with suppress(EOFError):
+            answer = input("Apply? [y/N] ")
+        if answer.strip().lower() not in ("y", "yes"):
             return _refuse(["Nothing was changed."])
     plan = with_secret(plan, {change.slug: _typed(change) for change in lacking})
     return _done(services, plan)

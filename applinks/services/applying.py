@@ -175,7 +175,7 @@ class Applying:
         outgoing = [self._links.outgoing(slug) for slug, credentials in made.items() if credentials is None]
         stored = [change.entry for change in plan.changes if change.entry]
         alone = [entry.slug for entry in stored if _has_no_account(entry) and not _has_token(self._links, entry.slug)]
-        said = [self._connections.end_grants(*pair).words for pair in ended if pair[0]]  # type: ignore[arg-type]
+        said = [self._connections.end_grants(link, rows).words for link, rows in ended if link]
         return Applied(
             [link for link in outgoing if not link.profile.without_account],
             alone,
@@ -208,7 +208,10 @@ class Applying:
         self._at(change)
         if isinstance(entry.wanted, ClientRegistration):
             outgoing = self._links.outgoing(entry.slug)
-            self._links.update(outgoing, entry.wanted, version=change.version, actor=actor)
+            needed = self._links.needs_secret(outgoing, entry.wanted) or not outgoing.profile.has_client_secret
+            same_secret = SECRET not in change.fields and not needed
+            wanted = replace(entry.wanted, client_secret=None) if same_secret else entry.wanted
+            self._links.update(outgoing, wanted, version=change.version, actor=actor)
             return
         incoming = self._incoming.find(entry.slug)
         if set(change.fields) - {"disabled", SECRET}:

@@ -72,7 +72,8 @@ def _put(event: yaml.Event, value: Any, path: list[tuple[Any, list[str]]]) -> No
 
 
 def _wrong(event: yaml.Event, words: str) -> AppError:
-    return AppError(f"Line {event.start_mark.line + 1}: {words}.")
+    line = event.start_mark.line + 1 if event.start_mark else 1
+    return AppError(f"Line {line}: {words}.")
 
 
 class _Dumper(yaml.SafeDumper):

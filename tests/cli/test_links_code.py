@@ -10,7 +10,7 @@ import pytest
 
 from applinks.crypto import new_id
 from applinks.errors import ConflictError
-from applinks.models import ApplicationLink, Connection, Event, IncomingLink, State
+from applinks.models import ApplicationLink, Connection, Event, IncomingLink, OutgoingLink, State
 from applinks.providers import CATALOGUE
 from applinks.services import strict_yaml
 from applinks.services.links_document import read_document
@@ -241,7 +241,7 @@ def test_it_applies_the_example_of_the_book(run: Run) -> None:
 def test_it_asks_at_a_terminal(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(getpass, "getpass", lambda prompt: "CANARY-typed" if "books" in prompt else "")
     (tmp_path / "links.yaml").write_text(LINKS)
-    for answer in ("n\n", "\n", "yes, but\n"):
+    for answer in ("n\n", "\n", "yes, but\n", ""):
         said = run("links", "apply", str(tmp_path / "links.yaml"), typed=answer, at_terminal=True)
         assert (said.status, said.err) == (1, "Nothing was changed.\n")
         assert not ApplicationLink.select().exists()
@@ -293,3 +293,14 @@ def test_it_disables_an_incoming_link_and_gives_it_a_secret(run: Run, services: 
     assert services.incoming.has_secret(services.incoming.find("reports"), "CANARY" * 6)
     again = run("links", "apply", "-", "--yes", typed=wanted, R_CLIENT_SECRET="CANARY" * 6)
     assert again.out == "= 2 unchanged\n"
+
+
+def test_it_leaves_the_secret_alone_where_only_something_else_differs(
+    run: Run, link_id: str, services: Services
+) -> None:
+    OutgoingLink.update(client_secret_set_at=7).execute()
+    wanted = run("links", "export").out.replace("name: Payroll", "name: Wages")
+    said = run("links", "apply", "-", "--yes", typed=wanted, **SECRET)
+    assert said.out == "~ payroll\n    name: Payroll → Wages\n"
+    assert OutgoingLink.get().client_secret_set_at == 7
+    assert services.links.has_secret(services.links.outgoing("payroll"), CLIENT_SECRET)
