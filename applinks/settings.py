@@ -43,6 +43,7 @@ _DATABASE_URL = re.compile(
     rf"postgresql://(?:{_WORD}(?::{_WORD})?@)?(?P<server>(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{{1,5}})?)"
     rf"/(?P<name>{_WORD})(?:\?(?!.*password=)[A-Za-z0-9._~%&=/+,-]*)?"
 )
+_CLIENT_SECRET = re.compile(r"(?!APPLINKS_)[A-Z][A-Z0-9_]{0,80}_CLIENT_SECRET")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 
 
@@ -212,6 +213,20 @@ def _secret(name: str, environ: Mapping[str, str]) -> str:
     if not text:
         raise StartRefusedError(f"{name}_FILE is {file}, which is empty.")
     return text
+
+
+def secret_named(name: str, environ: Mapping[str, str]) -> str:
+    """The client secret that a file of links names, empty where neither NAME nor NAME_FILE is set.
+
+    Whoever writes such a file decides where its secrets are sent: no other secret of this machine can be named there.
+    Raises StartRefusedError.
+    """
+    if not _CLIENT_SECRET.fullmatch(name):
+        raise StartRefusedError(
+            "Name a variable that ends in _CLIENT_SECRET, such as PAYROLL_CLIENT_SECRET: capital letters, digits and "
+            "underscores, and not APPLINKS_ at its beginning, which is for settings."
+        )
+    return _secret(name, environ).strip()
 
 
 def _proxy(text: str) -> str:

@@ -8,6 +8,7 @@ from applinks.oauth.guard import Guard
 from applinks.oauth.probe import PROBE_SECONDS, Probe
 from applinks.providers import Catalogue
 from applinks.services.api_keys import ApiKeys
+from applinks.services.applying import Applying
 from applinks.services.authorization import Authorization
 from applinks.services.check_here import HereCheck
 from applinks.services.checks import Checks
@@ -63,6 +64,7 @@ class Services:
     incoming: IncomingLinks
     consents: Consents
     rotation: Rotation
+    applying: Applying
     sign_in: SignIn
 
 
@@ -80,6 +82,7 @@ def build(
     owner = Owner(settings.data_dir / "running")
     leases = Leases(owner, clock, pace)
     renewal = Renewal(links, vault, events, link_client, leases, clock, pace)
+    connections, incoming = Connections(link_client, events), IncomingLinks(links, events, clock)
     quick, probe = OAuthClient(guard, PROBE_SECONDS), Probe(guard)
     return Services(
         settings=settings,
@@ -100,7 +103,7 @@ def build(
             events,
             clock,
         ),
-        connections=Connections(link_client, events),
+        connections=connections,
         dance=Dance(links, vault, events, client, link_client, clock),
         discovery=Discovery(client),
         renewal=renewal,
@@ -110,8 +113,9 @@ def build(
         inspection=Inspection(vault, events),
         authorization=Authorization(storage.keys, vault, events, settings.base_url, clock),
         issued=issued,
-        incoming=IncomingLinks(links, events, clock),
+        incoming=incoming,
         consents=Consents(events, clock),
         rotation=Rotation(storage.keys, KeysFile(settings.keys_file), events),
+        applying=Applying(links, incoming, connections),
         sign_in=SignIn(events, counts, clock),
     )

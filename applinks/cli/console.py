@@ -28,9 +28,12 @@ def new_password() -> str:
     return password
 
 
-def text_of(file: str) -> str:
-    """What a file holds, `-` being what is piped in. Raises AppError."""
+def text_of(file: str, most: int = -1) -> str:
+    """What a file holds, at most so many characters of it, `-` being what is piped in. Raises AppError."""
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+        if file == "-":
+            return sys.stdin.read(most)
+        with Path(file).open(encoding="utf-8") as opened:
+            return opened.read(most)
     except (OSError, UnicodeDecodeError) as error:
         raise AppError(f"{file} can't be read: {error}.") from None

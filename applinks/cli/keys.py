@@ -20,7 +20,12 @@ def add_to(commands: Any) -> None:
     parts = keys.add_subparsers(dest="part", metavar="PART", required=True)
     generating = parts.add_parser("generate", help="put a new key first in the keys file; older ones go on reading")
     generating.add_argument(
-        "--print", action="store_true", dest="only_print", help="print its line, and change nothing"
+        "--print",
+        action="store_const",
+        const=_print,
+        dest="run_unopened",
+        default=argparse.SUPPRESS,
+        help="print its line, and change nothing",
     )
     generating.set_defaults(run=_generate)
     parts.add_parser("rotate", help="re-encrypt everything with the first key, while servers run").set_defaults(

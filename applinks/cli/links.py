@@ -1,10 +1,11 @@
-"""`links`: list, show, add, edit, delete, connect, check."""
+"""`links`: list, show, add, edit, delete, connect, check; `links_code` has export and apply."""
 
 import argparse
 import json
 from contextlib import suppress
 from typing import Any
 
+from applinks.cli import links_code
 from applinks.cli.console import actor, text_of
 from applinks.cli.output import as_json, complain, moment_or, say, table
 from applinks.cli.remote import Remotely
@@ -22,7 +23,7 @@ _FLAGS = ("name", "provider", "client-id", "scopes")
 
 
 def add_to(commands: Any) -> None:
-    links = commands.add_parser("links", help="list, show, add, edit, delete, connect, check")
+    links = commands.add_parser("links", help="list, show, add, edit, delete, connect, check, export, apply")
     parts = links.add_subparsers(dest="part", metavar="PART", required=True)
     listing = parts.add_parser("list", help="every link with its state")
     listing.add_argument("--search", metavar="TEXT", default="", help="how words of the name begin")
@@ -47,6 +48,7 @@ def add_to(commands: Any) -> None:
     checking = _about_one(parts, "check", "say what is wrong with a link; exit status 1 where a step fails", _check)
     checking.add_argument("--json", action="store_true")
     _about_one(parts, "connect", "print the address where an account is connected", _connect)
+    links_code.add_to(parts)
 
 
 def _about_one(parts: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:

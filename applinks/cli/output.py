@@ -23,7 +23,7 @@ def as_json(value: Any) -> None:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns as wide as what stands in them; nothing in a cell moves the terminal's cursor."""
-    cells = [list(heads), *([_plain(cell) for cell in row] for row in rows)]
+    cells = [list(heads), *([plain(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -37,5 +37,5 @@ def moment_or(at: int | None, otherwise: str) -> str:
     return otherwise if at is None else moment(at)
 
 
-def _plain(cell: object) -> str:
+def plain(cell: object) -> str:
     return "".join(char if unicodedata.category(char)[0] != "C" else "\ufffd" for char in str(cell))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from applinks.crypto import digest, new_id, new_token
+from applinks.crypto import digest, new_id, new_token, same
 from applinks.errors import ConflictError, InvalidFieldError, NotFoundError
 from applinks.models import (
     INCOMING,
@@ -60,20 +60,31 @@ class IncomingLinks:
         return Incoming(link, stored, list(ApplicationLink.select().where(chosen).order_by(ApplicationLink.name_key)))
 
     def create(
-        self, link_id: str, registration: IncomingRegistration, actor: Actor
+        self,
+        link_id: str,
+        registration: IncomingRegistration,
+        actor: Actor,
+        *,
+        slug: str = "",
+        client_id: str = "",
+        client_secret: str = "",
     ) -> tuple[Incoming, Credentials | None]:
         """Make an incoming link with credentials that are never seen again. Raises InvalidFieldError.
 
-        An ID that is stored already is that link: a second *Save* changes nothing, and shows nothing.
+        An ID that is stored already is that link: a second *Save* changes nothing, and shows nothing. Of slug, client ID and
+        client secret, what isn't given is made.
         """
-        secret = "" if registration.is_public else SECRET_PREFIX + new_token()
-        credentials = Credentials(new_id(), secret)
+        secret = "" if registration.is_public else client_secret or SECRET_PREFIX + new_token()
+        credentials = Credentials(client_id or new_id(), secret)
         with database.atomic():
             if existing := self._links.find_by_id(link_id):
                 return self.find(existing.slug), None
+            if IncomingLink.get_or_none(IncomingLink.client_id == credentials.client_id):
+                raise InvalidFieldError("client_id", "Another application has this client ID already.")
             link = self.add(
                 registration.name,
                 link_id=link_id,
+                slug=slug,
                 client_id=credentials.client_id,
                 client_secret_digest=digest(secret) if secret else "",
                 redirect_uris="\n".join(registration.redirect_uris),
@@ -92,6 +103,7 @@ class IncomingLinks:
         name: str,
         *,
         link_id: str = "",
+        slug: str = "",
         client_id: str,
         client_secret_digest: str,
         redirect_uris: str,
@@ -105,7 +117,7 @@ class IncomingLinks:
     ) -> ApplicationLink:
         """Store an incoming link as it is given; lives are in seconds. Raises InvalidFieldError."""
         with database.atomic():
-            link = self._links.insert(link_id or new_id(), name, INCOMING)
+            link = self._links.insert(link_id or new_id(), name, INCOMING, slug)
             IncomingLink.create(
                 link=link.id,
                 client_id=client_id,
@@ -159,7 +171,13 @@ class IncomingLinks:
                 raise InvalidFieldError("token_links", f"There is no outgoing link with the slug {slug[:60]}.")
         return "\n".join(sorted(found[slug].id for slug in slugs))
 
-    def rotate_secret(self, incoming: Incoming, overlap: int, since: int, actor: Actor) -> Credentials:
+    def has_secret(self, incoming: Incoming, secret: str) -> bool:
+        """Whether this is the client secret that its application shows today."""
+        return same(incoming.stored.client_secret_digest, digest(secret))
+
+    def rotate_secret(
+        self, incoming: Incoming, overlap: int, since: int, actor: Actor, secret: str = ""
+    ) -> Credentials:
         """Give a new client secret in place of the one that was set at `since`; that works on for so many seconds.
 
         Raises InvalidFieldError, or ConflictError where it was rotated meanwhile.
@@ -168,7 +186,7 @@ class IncomingLinks:
             raise InvalidFieldError("overlap", "Choose one of those that are shown.")
         if incoming.stored.is_public:
             raise NotFoundError("A public application has no client secret.")
-        secret, now = SECRET_PREFIX + new_token(), int(self._clock())
+        secret, now = secret or SECRET_PREFIX + new_token(), int(self._clock())
         with database.atomic():
             stored = IncomingLink.get(IncomingLink.link == incoming.link.id)
             if stored.client_secret_set_at != since:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from peewee import JOIN, SQL, ModelSelect, fn
 
+from applinks.crypto import UnreadableError, same
 from applinks.errors import AppError, ConflictError, InvalidFieldError, NotFoundError
 from applinks.models import (
     INCOMING,
@@ -40,7 +41,7 @@ TERMS = 5
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _OVERTAKEN = "Somebody else has changed this link since you opened the form. Open it again to see their change."
-_RESERVED_SLUGS = frozenset(("new",))
+RESERVED_SLUGS = frozenset(("new",))
 _WORST_FIRST = list(State)
 _SHOWN = (
     *(Connection.link, Connection.label, Connection.state, Connection.account),
@@ -205,16 +206,17 @@ class Links:
         link = self.find_by_id(link_id)
         return self.outgoing_or_none(link.slug) if link else None
 
-    def create(self, link_id: str, registration: ClientRegistration, actor: Actor) -> ApplicationLink:
+    def create(self, link_id: str, registration: ClientRegistration, actor: Actor, slug: str = "") -> ApplicationLink:
         """Store a new outgoing link under the ID that its Redirect URL was shown with.
 
-        An ID that is stored already is that link: a second *Save* changes nothing. Raises InvalidFieldError.
+        An ID that is stored already is that link: a second *Save* changes nothing. A `slug` that is given is free.
+        Raises InvalidFieldError.
         """
         now = int(self._clock())
         with database.atomic():
             if existing := self.find_by_id(link_id):
                 return existing
-            link = self.insert(link_id, registration.name, OUTGOING)
+            link = self.insert(link_id, registration.name, OUTGOING, slug)
             OutgoingLink.create(
                 link=link.id,
                 provider=registration.provider.key,
@@ -228,12 +230,12 @@ class Links:
             self._events.record(actor, "created", link.id)
         return link
 
-    def insert(self, link_id: str, name: str, direction: str) -> ApplicationLink:
+    def insert(self, link_id: str, name: str, direction: str, slug: str = "") -> ApplicationLink:
         """Store what both directions have, in the caller's transaction. Raises InvalidFieldError."""
         self._check_name(name, link_id)
         now = int(self._clock())
-        base, slug, number = slug_of(name), slug_of(name), 1
-        while slug in _RESERVED_SLUGS or ApplicationLink.get_or_none(ApplicationLink.slug == slug):
+        base, slug, number = slug_of(name), slug or slug_of(name), 1
+        while slug in RESERVED_SLUGS or ApplicationLink.get_or_none(ApplicationLink.slug == slug):
             number += 1
             slug = f"{base}-{number}"
         link = ApplicationLink.create(
@@ -260,6 +262,13 @@ class Links:
             number += 1
             free = f"{name} {number}"
         return free
+
+    def has_secret(self, outgoing: Outgoing, secret: str) -> bool:
+        """Whether this is the client secret that is stored."""
+        try:
+            return same(self._vault.client_secret(outgoing.stored), secret)
+        except UnreadableError:
+            return False
 
     def needs_secret(self, outgoing: Outgoing, registration: ClientRegistration) -> bool:
         """Whether a change may only be stored with the client secret typed anew: it could go to somebody else."""

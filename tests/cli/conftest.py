@@ -29,17 +29,22 @@ def clock() -> Clock:
     return Clock(int(time.time()))
 
 
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def run(
     app: Flask, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Run a command as somebody at the console does; `typed` is its standard input."""
+    """Run a command as somebody at the console does; `typed` is its standard input, `at_terminal` a person's."""
 
-    def run(*arguments: str, typed: str = "", **settings: str) -> Said:
+    def run(*arguments: str, typed: str = "", at_terminal: bool = False, **settings: str) -> Said:
         monkeypatch.delenv("OAUTHLIB_INSECURE_TRANSPORT", raising=False)  # set by an application in this process
         for name, value in (environ | settings).items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        monkeypatch.setattr(sys, "stdin", _Terminal(typed) if at_terminal else io.StringIO(typed))
         capsys.readouterr()
         try:
             status = main(arguments)
