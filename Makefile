@@ -9,9 +9,12 @@ ifneq ($(and $(shell command -v node),$(shell command -v npm)),)
 NODE_INSTALLED := $(NODE_SERVER)/node_modules/.installed
 endif
 
-.PHONY: demo test soak lint screenshots benchmark
+.PHONY: demo cluster test soak lint screenshots benchmark scaling
 demo: .venv/.installed
 	@APPLINKS_PORT=$(PORT) exec $(BIN)/python app.py demo
+
+cluster: .venv/.installed-for-tests
+	@exec $(BIN)/python -m tests.cluster --port $(PORT)
 
 test: .venv/.installed-for-tests $(NODE_INSTALLED)
 	@$(BIN)/python tests/chromium.py
@@ -29,6 +32,9 @@ lint: .venv/.installed-for-tests
 benchmark: .venv/.installed-for-tests
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks
+
+scaling: .venv/.installed-for-tests
+	@$(BIN)/python -m benchmarks.scaling
 
 screenshots: .venv/.installed-for-tests
 	@$(BIN)/python tests/chromium.py

@@ -85,8 +85,23 @@ def _keys(settings: Settings, place: str, *, existed: bool) -> crypto.KeyRing:
     if not existed and file == settings.data_dir / "keys" and file.exists():
         raise StartRefusedError(f"{file} is there but the database {place} is missing or empty. {_advice(settings)}")
     if not existed and not file.exists():
-        _write_private(file, crypto.new_keys_text())
+        _make_keys(file)
     return _read_keys(file)
+
+
+def _make_keys(file: Path) -> None:
+    """Make keys, unless another machine that shares the file has just done so; there is never half a file of them."""
+    new = file.with_name(f"{file.name}.{crypto.new_id()}")
+    try:
+        _write_private(new, crypto.new_keys_text())
+        with suppress(FileExistsError):
+            os.link(new, file)
+    except StartRefusedError as error:
+        raise StartRefusedError(str(error).replace(str(new), str(file), 1)) from None
+    except OSError as error:
+        raise StartRefusedError(f"{file} can't be written: {error.strerror}.") from None
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _advice(settings: Settings) -> str:
