@@ -200,8 +200,7 @@ class Cluster:
         """End everything that is left, however."""
         self.stop_front(signal.SIGKILL)
         for member in self.members:
-            if member.lives:
-                member.tell(signal.SIGKILL)
+            member.stop(signal.SIGKILL)
 
 
 def until(holds: Callable[[], Any], what: str, seconds: float = SECONDS) -> None:
