@@ -34,6 +34,7 @@ benchmark: .venv/.installed-for-tests
 	@$(BIN)/python -m benchmarks
 
 scaling: .venv/.installed-for-tests
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks.scaling
 
 screenshots: .venv/.installed-for-tests
