@@ -20,10 +20,12 @@ import psycopg
 import pytest
 import requests
 
+from applinks import create_app, crypto
 from applinks.crypto import KeyRing, new_id
-from applinks.models import Connection
+from applinks.models import Connection, database
 from applinks.services.migrations import SCHEMA
 from applinks.services.vault import Vault
+from applinks.settings import read_settings
 from tests.application import CHALLENGE, REDIRECT, VERIFIER
 from tests.cluster import Cluster, Member, free_port, missing, until
 from tests.conftest import PASSWORD
@@ -331,6 +333,21 @@ def test_they_make_one_database_and_one_keys_file(server: Server, tmp_path: Path
     assert statuses == [0, 0, 0]
     assert [file.name for file in keys.parent.iterdir()] == ["keys"]
     assert keys.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_keeps_the_keys_that_another_machine_has_just_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, make, theirs = tmp_path / "shared", crypto.new_keys_text, crypto.new_keys_text()
+
+    def made_meanwhile() -> str:
+        keys.write_text(theirs)
+        keys.chmod(0o600)
+        return make()
+
+    monkeypatch.setattr(crypto, "new_keys_text", made_meanwhile)
+    create_app(read_settings({"APPLINKS_DATA_DIR": str(tmp_path / "data"), "APPLINKS_KEYS_FILE": str(keys)}))
+    database.close()
+    assert keys.read_text() == theirs
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "shared"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
