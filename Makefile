@@ -14,11 +14,14 @@ EXECUTABLE := dist/applinks
 WHEEL := dist/.wheel
 SOURCES := app.py pyproject.toml $(shell find applinks templates static packaging -type f -not -name '*.pyc')
 
-.PHONY: demo test soak lint screenshots benchmark dist
-dist: $(EXECUTABLE) $(WHEEL)
-
+.PHONY: demo dist cluster test soak lint screenshots benchmark scaling
 demo: .venv/.installed
 	@APPLINKS_PORT=$(PORT) exec $(BIN)/python app.py demo
+
+dist: $(EXECUTABLE) $(WHEEL)
+
+cluster: .venv/.installed-for-tests
+	@exec $(BIN)/python -m tests.cluster --port $(PORT)
 
 test: .venv/.installed-for-tests $(NODE_INSTALLED) dist
 	@$(BIN)/python -m tests.chromium
@@ -37,6 +40,10 @@ lint: .venv/.installed-for-tests
 benchmark: .venv/.installed-for-tests
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks
+
+scaling: .venv/.installed-for-tests
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@$(BIN)/python -m benchmarks.scaling
 
 screenshots: .venv/.installed-for-tests
 	@$(BIN)/python -m tests.chromium

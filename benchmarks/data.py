@@ -1,6 +1,7 @@
 """What is measured with: `python -m benchmarks.data …` writes it into the database of the environment.
 
 links NUMBER      so many links with a connection each, and a key for them all by name
+many NUMBER       the same into the tables at once, and a key for all links
 incoming NUMBER   so many more links without connections
 session           an administrator who is signed in
 refreshing PORT   connections that are due, at eight hosts
@@ -14,7 +15,7 @@ import time
 
 from applinks import create_app
 from applinks.crypto import Place, new_id
-from applinks.models import INCOMING, ApplicationLink, Connection, IncomingLink, LinkWord, database
+from applinks.models import INCOMING, ApplicationLink, Connection, IncomingLink, LinkWord, OutgoingLink, database
 from applinks.oauth.registration import name_key, search_words
 from applinks.services.events import APPLINKS
 from applinks.services.registrations import read_registration
@@ -32,6 +33,36 @@ def links(services: Services, number: str) -> dict[str, object]:
             _connect(services, link_id, int(time.time()) + EVER)
     keys = [services.api_keys.make("bench", ids, manages=False, days=30, actor=APPLINKS) for _ in range(KEYS + 1)]
     return {"key": keys[0][1], "keys": [(row.id, text) for row, text in keys[1:]]}
+
+
+def many(services: Services, number: str) -> dict[str, object]:
+    """Copies of one link that was made through the door: so it takes seconds where that would take an hour."""
+    first = _link(services, "Link 0", "https://localhost/token")
+    _connect(services, first, int(time.time()) + EVER)
+    link, outgoing, connection = (
+        next(iter(table.select().dicts())) for table in (ApplicationLink, OutgoingLink, Connection)
+    )
+    seal = services.tokens._vault._keys.seal
+    for start in range(1, int(number), 100):
+        ids = {index: (new_id(), new_id()) for index in range(start, min(start + 100, int(number)))}
+        links = [
+            link | {"id": ids[n][0], "slug": f"link-{n}", "name": f"Link {n}", "name_key": f"link {n}"} for n in ids
+        ]
+        connections = [
+            connection
+            | {
+                "id": connection_id,
+                "link": link_id,
+                "access_token_enc": seal("x" * 200, Place("connection", connection_id, "access_token")),
+            }
+            for link_id, connection_id in ids.values()
+        ]
+        with database.atomic():
+            ApplicationLink.insert_many(links).execute()
+            OutgoingLink.insert_many([outgoing | {"link": link_id} for link_id, _ in ids.values()]).execute()
+            Connection.insert_many(connections).execute()
+    _, key = services.api_keys.make("bench", None, manages=False, days=30, actor=APPLINKS)
+    return {"key": key}
 
 
 def incoming(services: Services, number: str) -> dict[str, object]:

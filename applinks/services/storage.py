@@ -83,9 +83,24 @@ def _keys(settings: Settings, place: str, *, existed: bool) -> crypto.KeyRing:
     if not existed and file == settings.data_dir / "keys" and file.exists():
         raise StartRefusedError(f"{file} is there but the database {place} is missing or empty. {_advice(settings)}")
     if not existed and not file.exists():
-        _write_private(file, crypto.write_keys([crypto.new_encryption_key()]))
+        _make_keys(file)
     found = KeysFile(file, _fit)
     return crypto.KeyRing(found.read(), found.news)
+
+
+def _make_keys(file: Path) -> None:
+    """Make keys, unless another machine that shares the file has just done so; there is never half a file of them."""
+    new = file.with_name(f"{file.name}.{crypto.new_id()}")
+    try:
+        _write_private(new, crypto.write_keys([crypto.new_encryption_key()]))
+        with suppress(FileExistsError):
+            os.link(new, file)
+    except StartRefusedError as error:
+        raise StartRefusedError(str(error).replace(str(new), str(file), 1)) from None
+    except OSError as error:
+        raise StartRefusedError(f"{file} can't be written: {error.strerror}.") from None
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _advice(settings: Settings) -> str:
