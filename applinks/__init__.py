@@ -35,6 +35,7 @@ from applinks.web import (
     links,
     next_secret,
     problems,
+    requests,
     sign_in,
     words,
 )
@@ -110,6 +111,7 @@ def create_app(
     address.install(app, settings)
     lane.install(app, app.extensions["applinks"])
     headers.install(app, settings)
+    requests.install(app, settings)
     problems.install(app)
     asset = assets.install(app, _ROOT / "static")
     words.install(app, asset)

@@ -25,6 +25,7 @@ _NAMES = {
     "APPLINKS_HTTPS_PROXY_FILE",
     "APPLINKS_CA_FILE",
     "APPLINKS_REFRESHER",
+    "APPLINKS_LOG",
     "APPLINKS_URL",
     "APPLINKS_API_KEY",
     "APPLINKS_API_KEY_FILE",
@@ -136,6 +137,7 @@ def read_settings(environ: Mapping[str, str], *, demo: bool = False) -> Settings
     unknown = sorted(name for name in environ if name.startswith("APPLINKS_") and name not in _NAMES)
     if unknown:
         raise StartRefusedError(f"{unknown[0]} is no setting of Applinks. Known: {', '.join(sorted(_NAMES))}.")
+    _one_of("APPLINKS_LOG", environ, "plain", "json")  # read before anything else, by the log itself
     port = _port(environ.get("APPLINKS_PORT") or "5000")
     data_dir = Path(environ.get("APPLINKS_DATA_DIR") or ("data/demo" if demo else "data")).absolute()
     keys_file = environ.get("APPLINKS_KEYS_FILE")
@@ -258,10 +260,14 @@ def _database_url(text: str, *, demo: bool) -> str:
 
 
 def _switch(name: str, environ: Mapping[str, str]) -> bool:
-    text = environ.get(name) or "on"
-    if text not in ("on", "off"):
-        raise StartRefusedError(f"{name} is {text!r}: it must be on or off.")
-    return text == "on"
+    return _one_of(name, environ, "on", "off") == "on"
+
+
+def _one_of(name: str, environ: Mapping[str, str], usual: str, other: str) -> str:
+    text = environ.get(name) or usual
+    if text not in (usual, other):
+        raise StartRefusedError(f"{name} is {text!r}: it must be {usual} or {other}.")
+    return text
 
 
 def _origin(text: str) -> str:

@@ -26,6 +26,7 @@ from applinks.services.keys_file import KeysFile
 from applinks.services.leases import Leases
 from applinks.services.link_client import LinkClient
 from applinks.services.links import Links
+from applinks.services.metrics import Metrics
 from applinks.services.next_secrets import NextSecrets
 from applinks.services.owner import Owner
 from applinks.services.refresher import Refresher
@@ -33,7 +34,7 @@ from applinks.services.renewal import Renewal
 from applinks.services.rotation import Rotation
 from applinks.services.schedule import Pace
 from applinks.services.sign_in import SignIn
-from applinks.services.storage import Storage
+from applinks.services.storage import Storage, keys_fit
 from applinks.services.tokens import Tokens
 from applinks.services.vault import Vault
 from applinks.settings import Settings
@@ -58,6 +59,7 @@ class Services:
     refresher: Refresher
     tokens: Tokens
     health: Health
+    metrics: Metrics
     inspection: Inspection
     authorization: Authorization
     issued: IssuedTokens
@@ -83,6 +85,12 @@ def build(
     leases = Leases(owner, clock, pace)
     renewal = Renewal(links, vault, events, link_client, leases, clock, pace)
     connections, incoming = Connections(link_client, events), IncomingLinks(links, events, clock)
+    health = Health(
+        *(renewal, owner, clock, pace),
+        read_only=storage.read_only,
+        keys_fit=lambda: keys_fit(storage.keys),
+        data_dir=settings.data_dir,
+    )
     quick, probe = OAuthClient(guard, PROBE_SECONDS), Probe(guard)
     return Services(
         settings=settings,
@@ -109,7 +117,8 @@ def build(
         renewal=renewal,
         refresher=Refresher(links, renewal, leases, owner, clock, pace, issued.sweep),
         tokens=Tokens(vault, api_keys, issued, counts, renewal, leases, clock, pace),
-        health=Health(renewal, owner, clock, pace, read_only=storage.read_only),
+        health=health,
+        metrics=Metrics(health, clock),
         inspection=Inspection(vault, events),
         authorization=Authorization(storage.keys, vault, events, settings.base_url, clock),
         issued=issued,

@@ -5,7 +5,6 @@ missing, wrong or readable by others, or, of a token, that a person must act; 4:
 """
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from typing import cast
 from peewee import DatabaseError, InterfaceError
 
 from applinks import create_app
-from applinks.cli import admin, api_keys, backups, events, keys, links, token
+from applinks.cli import admin, api_keys, backups, events, keys, links, logs, token
 from applinks.cli.check import check
 from applinks.cli.output import complain
 from applinks.cli.serve import serve, work
@@ -32,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, the one of the process where none is given; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     asked = _parser().parse_args(arguments or ["serve"])
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line a request, as long as there are many
+    logs.install(as_json=os.environ.get("APPLINKS_LOG") == "json")
     try:
         return _run(asked)
     except StartRefusedError as error:

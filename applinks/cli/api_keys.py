@@ -18,6 +18,7 @@ def add_to(commands: Any) -> None:
     reach = making.add_mutually_exclusive_group(required=True)
     reach.add_argument("--link", metavar="LINK", action="append", help="a link that it is for; again for one more")
     reach.add_argument("--all-links", action="store_true", help="for all links, also those made later")
+    reach.add_argument("--no-links", action="store_true", help="for no link: it reads /metrics alone")
     making.add_argument("--manage", action="store_true", help="it may manage links, too")
     making.add_argument("--expires", metavar="DAYS", type=int, default=USUAL_DAYS, help=f"{MOST_DAYS} at most")
     making.set_defaults(run=_make)
@@ -32,7 +33,7 @@ def add_to(commands: Any) -> None:
 
 
 def _make(services: Services, asked: argparse.Namespace) -> int:
-    link_ids = None if asked.all_links else [services.links.find(slug).id for slug in asked.link]
+    link_ids = None if asked.all_links else [services.links.find(slug).id for slug in asked.link or []]
     row, key = services.api_keys.make(asked.name, link_ids, manages=asked.manage, days=asked.expires, actor=actor())
     say(key)
     complain(f"It is shown this once, and lives until {moment(row.expires_at)}.")
@@ -57,7 +58,7 @@ def _list(services: Services, asked: argparse.Namespace) -> int:
         return 0
     rows = []
     for key, slugs in keys:
-        reach = "all" if key.all_links else ", ".join(slugs) or "none any more"
+        reach = "all" if key.all_links else ", ".join(slugs) or "none"
         may = "manages" if key.manages else "reads tokens"
         ends = f"revoked {moment(key.revoked_at)}" if key.revoked_at else moment(key.expires_at)
         rows.append((key.id, key.name, reach, may, key.made_by, moment_or(key.last_used_at, "never"), ends))

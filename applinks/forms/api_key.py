@@ -5,7 +5,7 @@ from wtforms import IntegerField, RadioField, StringField
 
 from applinks.errors import InvalidFieldError
 
-REACH = {"some": "Only these links", "all": "All links, also those made later"}
+REACH = {"some": "Only these links", "all": "All links, also those made later", "none": "No links: figures alone"}
 MAY = {"read": "Read tokens", "manage": "Read tokens and manage links"}
 
 
@@ -18,7 +18,10 @@ class ApiKeyForm(FlaskForm):  # type: ignore[misc]
 
 
 def slugs_of(form: ApiKeyForm) -> list[str] | None:
-    """The links that were named, None for all. Raises InvalidFieldError."""
+    """The links that were named, None for all, none for monitoring. Raises InvalidFieldError."""
     if form.reach.data not in REACH:
-        raise InvalidFieldError("reach", "Choose one of the two.")
-    return None if form.reach.data == "all" else (form.links.data or "").replace(",", " ").split()
+        raise InvalidFieldError("reach", "Choose one of those that are shown.")
+    slugs = (form.links.data or "").replace(",", " ").split()
+    if form.reach.data == "some" and not slugs:
+        raise InvalidFieldError("links", "Choose at least one link, or all links.")
+    return {"all": None, "none": []}.get(form.reach.data, slugs)

@@ -6,6 +6,7 @@ from applinks.models.authorization import AuthorizationCode, Consent, IssuedGran
 from applinks.models.base import compact, copy_sqlite, database, open_postgresql, open_sqlite
 from applinks.models.connections import AuthorizationFlow, Connection, State, emptied
 from applinks.models.events import ActorKind, Event, Tally, counts_of, write_tallies
+from applinks.models.figures import REFRESH_BUCKETS, Figure, all_figures, count_figures, refreshed_in
 from applinks.models.instance import Instance
 from applinks.models.links import (
     INCOMING,
@@ -39,11 +40,13 @@ TABLES = (
     IssuedToken,
     Heartbeat,
     Reserve,
+    Figure,
 )
 
 __all__ = [
     "INCOMING",
     "OUTGOING",
+    "REFRESH_BUCKETS",
     "TABLES",
     "ActorKind",
     "Administrator",
@@ -55,6 +58,7 @@ __all__ = [
     "Connection",
     "Consent",
     "Event",
+    "Figure",
     "Heartbeat",
     "IncomingLink",
     "Instance",
@@ -68,14 +72,17 @@ __all__ = [
     "SignInSession",
     "State",
     "Tally",
+    "all_figures",
     "compact",
     "copy_sqlite",
+    "count_figures",
     "counts_of",
     "database",
     "emptied",
     "open_postgresql",
     "open_sqlite",
     "readings",
+    "refreshed_in",
     "without_next_secret",
     "write_tallies",
 ]

@@ -51,7 +51,7 @@ class ApiKeys:
     def make(
         self, name: str, link_ids: Sequence[str] | None, *, manages: bool, days: int, actor: Actor
     ) -> tuple[ApiKey, str]:
-        """Make a key for these links, None for all; returns it with its text, which is never seen again.
+        """Make a key for these links, None for all, none for /metrics alone; returns it with its text, which is never seen again.
 
         Raises InvalidFieldError.
         """
@@ -60,8 +60,8 @@ class ApiKeys:
         name = read_name(name)
         if not 1 <= days <= MOST_DAYS:
             raise InvalidFieldError("days", f"A key lives 1 to {MOST_DAYS} days.")
-        if link_ids is not None and not link_ids:
-            raise InvalidFieldError("links", "Choose at least one link, or all links.")
+        if link_ids is not None and not link_ids and manages:
+            raise InvalidFieldError("may", "A key for no links can't manage any.")
         key_id, text = _new_key()
         now = int(self._clock())
         with database.atomic():
@@ -80,7 +80,7 @@ class ApiKeys:
             )
             for link in links:
                 ApiKeyLink.create(api_key=key_id, link=link.id)
-            reach = "all links" if link_ids is None else _named(sorted(link.slug for link in links))
+            reach = "all links" if link_ids is None else _named(sorted(link.slug for link in links)) or "no link"
             what = "manages" if manages else "reads tokens of"
             self._events.record(actor, "API key made", words=f"{name} ({key_id}): {what} {reach}, {days} days")
         return key, text

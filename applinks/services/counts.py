@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from peewee import DatabaseError, InterfaceError
 
-from applinks.models import ActorKind, ApiKey, Event, IssuedGrant, database
-from applinks.services.events import Actor, Events, Line
+from applinks.models import ActorKind, ApiKey, Event, IssuedGrant, count_figures, database
+from applinks.models.figures import TOKEN_READS
+from applinks.services.events import READ, Actor, Events, Line
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,8 @@ class Counts:
             else:
                 new.append((counted, hour))
         self._events.count_up(happened)
+        if reads := sum(seen.times for counted, seen in pending.items() if counted.what == READ):
+            count_figures({TOKEN_READS: reads})
         if new:
             added = self._events.add([_line_of(counted, pending[counted]) for counted, _ in new])
             self._lines |= dict(zip(new, added, strict=True))

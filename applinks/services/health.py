@@ -1,7 +1,9 @@
 """Whether Applinks does its work: the database answers, somebody refreshes, and what was granted is stored."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from peewee import DatabaseError, InterfaceError
 
@@ -11,6 +13,7 @@ from applinks.services.renewal import Renewal
 from applinks.services.schedule import Pace
 
 BEATS = 3
+ROOM_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,23 @@ class Report:
 
 class Health:
     def __init__(
-        self, renewal: Renewal, owner: Owner, clock: Callable[[], float], pace: Pace, *, read_only: bool
+        self,
+        renewal: Renewal,
+        owner: Owner,
+        clock: Callable[[], float],
+        pace: Pace,
+        *,
+        read_only: bool,
+        keys_fit: Callable[[], bool],
+        data_dir: Path,
     ) -> None:
         self._renewal = renewal
         self._owner = owner
         self._clock = clock
         self._pace = pace
         self.read_only = read_only
+        self._keys_fit = keys_fit
+        self._data_dir = data_dir
 
     def report(self) -> Report:
         """Look once; a database that doesn't answer is part of the report."""
@@ -56,3 +69,28 @@ class Health:
         alive = tuple(beat.place for beat in recent if not self._owner.has_died(beat.process))
         seen_at = beats[0].at if beats else None
         return Report(True, seen_at, alive, self._renewal.unstored, self.read_only, anything)
+
+    def readiness(self) -> dict[str, str]:
+        """What a server needs to do its work, each part with `ok` or what it is instead."""
+        report = self.report()
+        database = "read-only" if report.read_only else "ok" if report.database else "away"
+        idle = report.anything_to_refresh and not report.refreshing
+        return {
+            "database": database,
+            "keys": "ok" if report.database and self._keys_are_right() else "wrong",
+            "refresher": "stopped" if idle else "ok",
+            "disk": "ok" if self._has_room() else "full",
+            "grants": "unstored" if report.unstored else "ok",
+        }
+
+    def _keys_are_right(self) -> bool:
+        try:
+            return self._keys_fit()
+        except (DatabaseError, InterfaceError):
+            return False
+
+    def _has_room(self) -> bool:
+        try:
+            return shutil.disk_usage(self._data_dir).free >= ROOM_BYTES
+        except OSError:
+            return False

@@ -289,7 +289,17 @@ def _to_6(keys: KeyRing) -> None:
 
 
 def _to_7(keys: KeyRing) -> None:
-    """A next client secret that waits."""
+    """A next client secret that waits; figures for monitoring."""
+
+    class Figure(Model):
+        name = TextField(primary_key=True)
+        value = BigIntegerField()
+
+        class Meta:
+            database = database.obj
+            legacy_table_names = False
+
+    database.create_tables([Figure])
     _add(
         "outgoing_link",
         next_client_secret_enc=TextField(constraints=_EMPTY),

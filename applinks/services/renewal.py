@@ -6,6 +6,7 @@ the row says what was under way, and the same refresh token is tried once more.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from applinks.crypto import UnreadableError
-from applinks.models import Connection, State, database
+from applinks.models import Connection, State, count_figures, database, refreshed_in
 from applinks.oauth.answers import Away, Granted, Nonsense
 from applinks.oauth.client import Answer
 from applinks.services.events import APPLINKS, Actor, Events
@@ -52,13 +53,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class _Grant:
-    """What a provider has granted, until it is stored."""
+    """What a provider has granted, until it is stored; it `took` so many milliseconds."""
 
     outgoing: Outgoing
     connection: Connection
     granted: Granted
     lease: Lease
     sent_at: int
+    took: int
     actor: Actor
 
 
@@ -136,20 +138,21 @@ class Renewal:
         if not lease.is_young(self._pace):
             self._leases.give_back(connection, lease)
             return Outcome.TOO_SLOW
-        sent_at = int(self._clock())
+        sent_at, began = int(self._clock()), time.monotonic()
         answer = self._ask(outgoing, connection)
         if isinstance(answer, Granted):
-            return self._keep(_Grant(outgoing, connection, answer, lease, sent_at, actor))
+            return self._keep(_Grant(outgoing, connection, answer, lease, sent_at, _since(began), actor))
         if is_final(answer) and self._may_ask_with_previous_token(connection, lease):
             self._turns.wait(outgoing.host)
             earlier, sent_at = copy(connection), int(self._clock())
             earlier.refresh_token_enc = connection.previous_refresh_token_enc
             said = self._ask(outgoing, earlier)
             if isinstance(said, Granted):
-                return self._keep(_Grant(outgoing, earlier, said, lease, sent_at, actor))
+                return self._keep(_Grant(outgoing, earlier, said, lease, sent_at, _since(began), actor))
             if isinstance(said, Away | Nonsense):
                 answer = said  # nothing is decided yet
-        outcome = self._settle(connection, lease, judge(answer, connection, int(self._clock())), actor)
+        verdict = judge(answer, connection, int(self._clock()))
+        outcome = self._settle(connection, lease, verdict, actor, took=_since(began))
         self._links.retry_with_new_settings(outgoing)
         return outcome
 
@@ -202,6 +205,7 @@ class Renewal:
                 without_account=grant.outgoing.profile.without_account,
                 late=late,
             )
+            count_figures(refreshed_in(grant.took, Outcome.REFRESHED))
             self._record(connection, "refreshed", "", grant.actor)
         return Outcome.REFRESHED
 
@@ -216,9 +220,20 @@ class Renewal:
                 self._link_client.revoke_grant(grant.outgoing, grant.granted)
 
     def _settle(
-        self, connection: Connection, lease: Lease, verdict: Verdict, actor: Actor, *, what: str = "refresh failed"
+        self,
+        connection: Connection,
+        lease: Lease,
+        verdict: Verdict,
+        actor: Actor,
+        *,
+        what: str = "refresh failed",
+        took: int | None = None,
     ) -> Outcome:
-        """Store a failure, unless somebody else has the lease by now; tokens are kept whatever it was."""
+        """Store a failure, unless somebody else has the lease by now; tokens are kept whatever it was.
+
+        `took` is how long the provider did, in milliseconds, None where it wasn't asked.
+        """
+        outcome = Outcome.RETRYING if verdict.state == State.RETRYING else Outcome.REFUSED
         now = int(self._clock())
         settled = Connection.update(
             state=verdict.state,
@@ -233,8 +248,15 @@ class Renewal:
         with database.atomic():
             if settled.execute() != 1:
                 return Outcome.OVERTAKEN
+            if took is not None:
+                count_figures(refreshed_in(took, outcome))
             self._record(connection, "retry failed" if connection.failures else what, verdict.words, actor)
-        return Outcome.RETRYING if verdict.state == State.RETRYING else Outcome.REFUSED
+        return outcome
 
     def _record(self, connection: Connection, what: str, words: str, actor: Actor) -> None:
         self._events.record(actor, what, connection.link_id, label=connection.label, words=words)
+
+
+def _since(began: float) -> int:
+    """Milliseconds since a moment of the monotonic clock."""
+    return int((time.monotonic() - began) * 1000)

@@ -203,9 +203,14 @@ def check_instance(place: str, keys_file: Path, keys: crypto.KeyRing, *, read_on
 
 def _fit(keys: list[crypto.Key]) -> bool:
     """Whether keys are those of the open database."""
+    return keys_fit(crypto.KeyRing(keys))
+
+
+def keys_fit(keys: crypto.KeyRing) -> bool:
+    """The same of a ring of keys."""
     instance = Instance.select(Instance.id, Instance.key_check).get()
     with suppress(crypto.UnreadableError):
-        return bool(crypto.KeyRing(keys).open(instance.key_check, _key_check_place(instance.id)))
+        return bool(keys.open(instance.key_check, _key_check_place(instance.id)))
     return False
 
 

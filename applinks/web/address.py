@@ -43,6 +43,11 @@ def visitor(environ: Mapping[str, Any], proxies: tuple[Network, ...]) -> str:
     return address
 
 
+def is_proxy(environ: Mapping[str, Any], proxies: tuple[Network, ...]) -> bool:
+    """Whether a request comes straight from one of the operator's own proxies."""
+    return _is_one_of(str(environ.get("REMOTE_ADDR", "")), proxies)
+
+
 def _is_one_of(address: str, networks: tuple[Network, ...]) -> bool:
     try:
         return any(ip_address(address) in network for network in networks)

@@ -1,10 +1,11 @@
-"""The health page: for load balancers and monitoring, so it names no account and no address."""
+"""For load balancers and monitoring: whether Applinks lives, whether it is ready, and its figures. No names of anybody."""
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from applinks.services.health import Report
-from applinks.web.current import services
+from applinks.web.api.asking import key, route
+from applinks.web.current import client_address, services
 from applinks.web.gate import from_applications
 
 blueprint = Blueprint("health", __name__)
@@ -24,6 +25,21 @@ def show() -> ResponseReturnValue:
         "unstored": found.unstored,
     }
     return said, 200 if found.well else 503, {"Cache-Control": "no-store"}
+
+
+@blueprint.get("/readyz")
+@from_applications
+def ready() -> ResponseReturnValue:
+    parts = services().health.readiness()
+    well = set(parts.values()) == {"ok"}
+    return {"status": "ready" if well else "not ready"} | parts, 200 if well else 503, {"Cache-Control": "no-store"}
+
+
+@route(blueprint, "GET", "/metrics")
+def metrics() -> ResponseReturnValue:
+    """For whoever shows an API key, of whatever links: behind a proxy, everybody comes from this machine."""
+    services().api_keys.authenticate(key(), client_address())
+    return services().metrics.text(), 200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
 
 
 def report() -> Report:

@@ -12,10 +12,10 @@ from peewee import DatabaseError, DataError, IntegrityError, InterfaceError
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from applinks.crypto import new_id
 from applinks.errors import AppError, ConflictError, InvalidFieldError, InvalidFieldsError
 from applinks.web.current import by_htmx, services
 from applinks.web.gate import for_programs
+from applinks.web.requests import request_name
 
 log = logging.getLogger(__name__)
 
@@ -107,10 +107,11 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> ResponseReturnValue:
-        number = new_id()[:8]
-        log.error("Error %s at %s: %s", number, request.endpoint, type(error).__name__, exc_info=_without_values(error))
+        log.error("Unexpected at %s: %s", request.endpoint, type(error).__name__, exc_info=_without_values(error))
         return page(
-            500, "Something went wrong here", f"It is in the log as error {number}. What was stored is untouched."
+            500,
+            "Something went wrong here",
+            f"It is in the log of request {request_name()}. What was stored is untouched.",
         )
 
 

@@ -27,7 +27,7 @@ def test_it_makes_a_key_and_prints_it_once(run: Run, link_id: str, services: Ser
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["backup"], "one of the arguments --link --all-links is required"),
+        (["backup"], "one of the arguments --link --all-links --no-links is required"),
         (["backup", "--link", "payroll", "--all-links"], "not allowed with"),
         (["backup", "--link", "nobody"], "There is no application link here"),
         (["backup", "--all-links", "--expires", "366"], "1 to 365 days"),

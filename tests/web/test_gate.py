@@ -13,7 +13,7 @@ from tests.visitor import Visitor, text_of
 
 # Every route, and whether a stranger may ask for it. A new route fails the test until it is declared here.
 PUBLIC = {"sign_in.sign_in", "sign_in.sign_in_submitted", "sign_in.setup", "sign_in.setup_submitted"}
-PUBLIC |= {"dance.callback", "static", "health.show", "checks.nonce"}
+PUBLIC |= {"dance.callback", "static", "health.show", "health.ready", "checks.nonce"}
 # What applications ask for, who authenticate themselves.
 BY_APPLICATIONS = {f"authorization.{name}" for name in ("metadata", "token", "revoke", "introspect", "userinfo")}
 PUBLIC |= BY_APPLICATIONS
@@ -50,7 +50,7 @@ PRIVATE |= {"settings.show", "settings.choose_appearance", "settings.change_pass
 API = {f"api.tokens.{name}" for name in ("token", "rejected", "sasl")}
 API |= {f"api.links.{name}" for name in ("index", "create", "show", "change", "delete")}
 API |= {f"api.connections.{name}" for name in ("index", "show", "refresh", "connect", "disconnect", "remove")}
-API |= {"api.checks.run"}
+API |= {"api.checks.run", "health.metrics"}
 API |= {"api.events.index", "api.events.of_link"}
 PUBLIC |= {"api.openapi"}
 
