@@ -68,6 +68,7 @@ $(EXECUTABLE): $(SOURCES) .venv/.installed-for-dist
 	@$(BIN)/python -m PyInstaller --log-level ERROR --distpath dist --workpath build/pyinstaller packaging/applinks.spec
 
 $(WHEEL): $(SOURCES) .venv/.installed-for-dist
+	@rm -rf build/lib dist/*.whl
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	@touch $@
 

@@ -195,6 +195,11 @@ def keyed_digest(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
+def mac(key: bytes, text: str) -> bytes:
+    """HMAC-SHA256 (RFC 2104) as bytes."""
+    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+
+
 def same(one: str, other: str) -> bool:
     """Compare without telling by the time it takes."""
     return hmac.compare_digest(one.encode(), other.encode())

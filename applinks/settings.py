@@ -1,11 +1,12 @@
 """Settings: read once from the environment, typed, and loud when wrong."""
 
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from applinks.errors import StartRefusedError
 
@@ -26,6 +27,12 @@ _NAMES = {
     "APPLINKS_CA_FILE",
     "APPLINKS_REFRESHER",
     "APPLINKS_LOG",
+    "APPLINKS_SMTP_URL",
+    "APPLINKS_SMTP_URL_FILE",
+    "APPLINKS_ALERT_MAIL",
+    "APPLINKS_ALERT_WEBHOOK",
+    "APPLINKS_ALERT_WEBHOOK_SECRET",
+    "APPLINKS_ALERT_WEBHOOK_SECRET_FILE",
     "APPLINKS_URL",
     "APPLINKS_API_KEY",
     "APPLINKS_API_KEY_FILE",
@@ -45,7 +52,23 @@ _DATABASE_URL = re.compile(
     rf"/(?P<name>{_WORD})(?:\?(?!.*password=)[A-Za-z0-9._~%&=/+,-]*)?"
 )
 _CLIENT_SECRET = re.compile(r"(?!APPLINKS_)[A-Z][A-Z0-9_]{0,80}_CLIENT_SECRET")
+_SMTP_URL = re.compile(
+    rf"smtp(?P<tls>s)?://(?:(?P<user>{_WORD})(?::(?P<password>{_WORD}))?@)?"
+    r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?"
+)
+_MAIL_ADDRESS = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9][A-Za-z0-9.-]*")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+
+
+@dataclass(frozen=True)
+class Smtp:
+    """A mail server: `tls` from the first byte on, else by STARTTLS, but on this machine. `user` is empty for none."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -67,6 +90,10 @@ class Settings:
     https_proxy: str = field(default="", repr=False)
     ca_file: Path | None = None
     refresher: bool = True
+    smtp: Smtp | None = None
+    alert_mail: tuple[str, ...] = ()
+    alert_webhook: str = ""
+    alert_webhook_secret: bytes = field(default=b"", repr=False)
     demo: bool = False
 
     @property
@@ -153,6 +180,10 @@ def read_settings(environ: Mapping[str, str], *, demo: bool = False) -> Settings
         https_proxy=_proxy(_secret("APPLINKS_HTTPS_PROXY", environ)),
         ca_file=_ca_file(environ),
         refresher=_switch("APPLINKS_REFRESHER", environ),
+        smtp=_smtp(environ),
+        alert_mail=_mail(environ),
+        alert_webhook=_webhook(environ),
+        alert_webhook_secret=_webhook_secret(environ),
         demo=demo,
     )
 
@@ -257,6 +288,61 @@ def _database_url(text: str, *, demo: bool) -> str:
             "keeps an SQLite file in its data folder."
         )
     return text
+
+
+def _smtp(environ: Mapping[str, str]) -> Smtp | None:
+    """A mail server's URL, in which a password may stand: it is never repeated."""
+    text = _secret("APPLINKS_SMTP_URL", environ)
+    if bool(text) != bool(environ.get("APPLINKS_ALERT_MAIL")):
+        raise StartRefusedError("APPLINKS_SMTP_URL and APPLINKS_ALERT_MAIL need each other: set both, or neither.")
+    if not text:
+        return None
+    found = _SMTP_URL.fullmatch(text)
+    port = int(found["port"] or (465 if found["tls"] else 587)) if found else 0
+    if not found or not 0 < port < 65536:
+        raise StartRefusedError(
+            "APPLINKS_SMTP_URL must look like smtp://user:password@mail.example.com:587 or smtps://…:465, with anything but "
+            "letters and digits in user and password written as %40, say."
+        )
+    user, password = unquote(found["user"] or ""), unquote(found["password"] or "")
+    return Smtp(found["host"].strip("[]"), port, bool(found["tls"]), user, password)
+
+
+def _mail(environ: Mapping[str, str]) -> tuple[str, ...]:
+    addresses = tuple(filter(None, re.split(r"[,\s]+", environ.get("APPLINKS_ALERT_MAIL", "").strip())))
+    for address in addresses:
+        if not _MAIL_ADDRESS.fullmatch(address):
+            raise StartRefusedError(f"APPLINKS_ALERT_MAIL holds {address!r}: write addresses like ops@example.com.")
+    return addresses
+
+
+def _webhook(environ: Mapping[str, str]) -> str:
+    url, name = environ.get("APPLINKS_ALERT_WEBHOOK", ""), "APPLINKS_ALERT_WEBHOOK"
+    try:
+        parts = urlsplit(url)
+        sound = not url or (
+            parts.scheme in ("http", "https") and parts.hostname and url.isascii() and url.isprintable()
+        )
+    except ValueError:
+        sound = False
+    if not sound or "@" in url or "#" in url or " " in url:
+        raise StartRefusedError(f"{name} must look like https://hooks.example.com/applinks.")
+    return url
+
+
+def _webhook_secret(environ: Mapping[str, str]) -> bytes:
+    text = _secret("APPLINKS_ALERT_WEBHOOK_SECRET", environ)
+    if bool(text) != bool(environ.get("APPLINKS_ALERT_WEBHOOK")):
+        raise StartRefusedError("APPLINKS_ALERT_WEBHOOK and APPLINKS_ALERT_WEBHOOK_SECRET need each other.")
+    if not text:
+        return b""
+    try:
+        secret = b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        secret = b""
+    if not text.startswith("whsec_") or not 24 <= len(secret) <= 64:
+        raise StartRefusedError("APPLINKS_ALERT_WEBHOOK_SECRET must be whsec_ and 24 to 64 random bytes in base64.")
+    return secret
 
 
 def _switch(name: str, environ: Mapping[str, str]) -> bool:

@@ -7,6 +7,7 @@ from applinks.oauth.client import OAuthClient
 from applinks.oauth.guard import Guard
 from applinks.oauth.probe import PROBE_SECONDS, Probe
 from applinks.providers import Catalogue
+from applinks.services.alerts import Alerts
 from applinks.services.api_keys import ApiKeys
 from applinks.services.applying import Applying
 from applinks.services.authorization import Authorization
@@ -36,6 +37,7 @@ from applinks.services.schedule import Pace
 from applinks.services.sign_in import SignIn
 from applinks.services.storage import Storage, keys_fit
 from applinks.services.tokens import Tokens
+from applinks.services.upcoming import Calendar
 from applinks.services.vault import Vault
 from applinks.settings import Settings
 
@@ -57,6 +59,8 @@ class Services:
     discovery: Discovery
     renewal: Renewal
     refresher: Refresher
+    calendar: Calendar
+    alerts: Alerts
     tokens: Tokens
     health: Health
     metrics: Metrics
@@ -91,6 +95,8 @@ def build(
         keys_fit=lambda: keys_fit(storage.keys),
         data_dir=settings.data_dir,
     )
+    calendar = Calendar(catalogue, events, settings.base_url, clock)
+    alerts = Alerts(settings, guard, events, calendar, clock)
     quick, probe = OAuthClient(guard, PROBE_SECONDS), Probe(guard)
     return Services(
         settings=settings,
@@ -115,7 +121,9 @@ def build(
         dance=Dance(links, vault, events, client, link_client, clock),
         discovery=Discovery(client),
         renewal=renewal,
-        refresher=Refresher(links, renewal, leases, owner, clock, pace, issued.sweep),
+        refresher=Refresher(links, renewal, leases, owner, clock, pace, (issued.sweep, alerts.sweep)),
+        calendar=calendar,
+        alerts=alerts,
         tokens=Tokens(vault, api_keys, issued, counts, renewal, leases, clock, pace),
         health=health,
         metrics=Metrics(health, clock),

@@ -1,6 +1,7 @@
 """Every table, one file a family."""
 
 from applinks.models.administrators import Administrator, SetupCode, SignInSession
+from applinks.models.alerts import Alert, Told
 from applinks.models.api_keys import ApiKey, ApiKeyLink, Reading, readings
 from applinks.models.authorization import AuthorizationCode, Consent, IssuedGrant, IssuedToken
 from applinks.models.base import compact, copy_sqlite, database, open_postgresql, open_sqlite
@@ -41,6 +42,8 @@ TABLES = (
     Heartbeat,
     Reserve,
     Figure,
+    Told,
+    Alert,
 )
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "TABLES",
     "ActorKind",
     "Administrator",
+    "Alert",
     "ApiKey",
     "ApiKeyLink",
     "ApplicationLink",
@@ -72,6 +76,7 @@ __all__ = [
     "SignInSession",
     "State",
     "Tally",
+    "Told",
     "all_figures",
     "compact",
     "copy_sqlite",

@@ -8,7 +8,7 @@ from applinks.models.base import Table
 class Administrator(Table):
     """`password_hash` is a PHC string, empty for one who can't sign in with a password.
 
-    One who is disabled can't sign in at all.
+    One who is disabled can't sign in at all. `calendar_digest` is of a private address, empty for none.
     """
 
     id = TextField(primary_key=True)
@@ -17,6 +17,7 @@ class Administrator(Table):
     appearance = TextField(default="system")
     created_at = BigIntegerField()
     disabled_at = BigIntegerField(null=True)
+    calendar_digest = TextField(default="")
 
 
 class SetupCode(Table):

@@ -180,6 +180,20 @@ class Guard:
                 f"{says} a private address. To allow it, start Applinks with APPLINKS_ALLOWED_NETWORKS={network}."
             )
 
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """Whom a TLS connection is made to."""
+        return self._trust
+
+    def connect(self, host: str, port: int, seconds: float) -> socket.socket:
+        """A connection to a host that the operator has set, wherever it is but where nobody may call.
+
+        Raises AddressRefusedError, CallFailedError or OSError.
+        """
+        deadline = Deadline(seconds)
+        addresses = self.addresses(host, min(RESOLVE_SECONDS, deadline.left()), own=True)
+        return socket.create_connection((str(addresses[0]), port), max(deadline.left(), 0.1))
+
     def protect(self, session: requests.Session, seconds: float | None = None) -> None:
         """Make `session` call through this guard alone, each time in fewer `seconds` where given."""
         session.trust_env = False

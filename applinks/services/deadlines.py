@@ -29,7 +29,12 @@ class Deadline:
 
     def words(self, now: float) -> str:
         """What ends, and when, as people say it."""
-        return f"{_NAMES[self.key]} {ending(self.at, now)}."
+        return f"{self.what} {ending(self.at, now)}."
+
+    @property
+    def what(self) -> str:
+        """What ends, with its connection's label where a link may have several."""
+        return f"{_NAMES[self.key]} of {self.label}" if self.label not in ("", "default") else _NAMES[self.key]
 
 
 def days(at: int, now: float) -> int:

@@ -289,17 +289,35 @@ def _to_6(keys: KeyRing) -> None:
 
 
 def _to_7(keys: KeyRing) -> None:
-    """A next client secret that waits; figures for monitoring."""
+    """A next client secret that waits; figures for monitoring; alerts, and a calendar's address."""
 
-    class Figure(Model):
-        name = TextField(primary_key=True)
-        value = BigIntegerField()
-
+    class Then(Model):
         class Meta:
             database = database.obj
             legacy_table_names = False
 
-    database.create_tables([Figure])
+    class Figure(Then):
+        name = TextField(primary_key=True)
+        value = BigIntegerField()
+
+    class Told(Then):
+        subject = TextField(primary_key=True)
+        at = BigIntegerField()
+
+    class Alert(Then):
+        id = TextField(primary_key=True)
+        channel = TextField()
+        kind = TextField()
+        subject = TextField()
+        content = TextField()
+        created_at = BigIntegerField()
+        attempts = IntegerField()
+        next_attempt_at = BigIntegerField(null=True, index=True)
+        sent_at = BigIntegerField(null=True)
+        failure = TextField()
+
+    database.create_tables([Figure, Told, Alert])
+    _add("administrator", calendar_digest=TextField(constraints=_EMPTY))
     _add(
         "outgoing_link",
         next_client_secret_enc=TextField(constraints=_EMPTY),

@@ -10,7 +10,7 @@ import platform
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from peewee import DatabaseError, InterfaceError, OperationalError
@@ -41,10 +41,10 @@ class Refresher:
         owner: Owner,
         clock: Callable[[], float],
         pace: Pace,
-        sweep: Callable[[], None],
+        sweeps: Sequence[Callable[[], None]],
     ) -> None:
-        """`sweep` is done at every look: what else has its time, and costs nothing where it hasn't come."""
-        self._sweep = sweep
+        """`sweeps` are done at every look: what else has its time, and costs nothing where it hasn't come."""
+        self._sweeps = sweeps
         self._links = links
         self._renewal = renewal
         self._leases = leases
@@ -97,7 +97,8 @@ class Refresher:
                     self.beat()
                     beat_at = time.monotonic() + self._pace.beat
                 self.begin_due()
-                self._sweep()
+                for sweep in self._sweeps:
+                    sweep()
             except (DatabaseError, InterfaceError) as error:
                 self._wait_for_the_database(error)
             except Exception:

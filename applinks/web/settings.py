@@ -41,5 +41,18 @@ def change_password() -> ResponseReturnValue:
     return redirect(url_for("settings.show"), 303)
 
 
+@blueprint.post("/test-alert")
+def send_test_alert() -> ResponseReturnValue:
+    if services().alerts.test():
+        flash("A test alert is on its way. What fails is shown here.")
+    return redirect(url_for("settings.show"), 303)
+
+
 def _page(appearance: AppearanceForm, password: PasswordForm) -> str:
-    return render_template("settings/show.html", appearance=appearance, appearances=APPEARANCES, password=password)
+    return render_template(
+        "settings/show.html",
+        appearance=appearance,
+        appearances=APPEARANCES,
+        password=password,
+        unsent=services().alerts.unsent(),
+    )

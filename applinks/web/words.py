@@ -16,7 +16,7 @@ from applinks.models import Connection, State
 from applinks.oauth.incoming import host_of
 from applinks.oauth.scopes import permits
 from applinks.providers.refusals import explain
-from applinks.services.deadlines import Deadline
+from applinks.services.deadlines import Deadline, ending
 from applinks.settings import is_loopback
 from applinks.web.current import services
 
@@ -64,7 +64,7 @@ def install(app: Flask, asset_path: Callable[[str], str]) -> None:
     app.jinja_env.filters.update(
         state_words=state_words, why=why, when=when, day=day, guided=guided, ends=ends, next_look=next_look
     )
-    app.jinja_env.filters.update(lasts=lasts, permits=permits, host=host_of, is_here=is_here)
+    app.jinja_env.filters.update(lasts=lasts, permits=permits, host=host_of, is_here=is_here, ending=left)
     symbols = asset_path("mark.svg")
 
     @cache
@@ -111,6 +111,11 @@ def when(at: int) -> Markup:
 def ends(deadline: Deadline) -> str:
     """What of a link ends, and when."""
     return deadline.words(services().clock())
+
+
+def left(deadline: Deadline) -> str:
+    """How far away a deadline is."""
+    return ending(deadline.at, services().clock())
 
 
 def need_a_person() -> int:

@@ -53,6 +53,7 @@ PATHS = (
     "/api-keys",
     "/api-keys/new",
     "/audit",
+    "/deadlines",
     "/audit?since=soon&link=payroll",
     "/settings",
     f"/{'nothing-is-here' * 20}",

@@ -139,7 +139,8 @@ class Site:
             token = vault.refresh_token(Connection(id=row_id, refresh_token_enc=sealed))
             name = next(name for name in self.provider._families if f"-{name}-" in token)
             assert (state, self.provider.is_usable(name, token)) == ("connected", True)
-        environ = {**os.environ, **self.cluster._environ, "APPLINKS_DATA_DIR": str(self.cluster.folder / "data")}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("APPLINKS_", "OAUTHLIB_"))}
+        environ = {**own, **self.cluster._environ, "APPLINKS_DATA_DIR": str(self.cluster.folder / "data")}
         told = subprocess.run(
             [sys.executable, "app.py", "events", "--verify"], cwd=ROOT, env=environ, capture_output=True, text=True
         )
@@ -336,14 +337,15 @@ def test_they_make_one_database_and_one_keys_file(server: Server, tmp_path: Path
 
 
 def test_it_keeps_the_keys_that_another_machine_has_just_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys, make, theirs = tmp_path / "shared", crypto.new_keys_text, crypto.new_keys_text()
+    keys, make = tmp_path / "shared", crypto.new_encryption_key
+    theirs = crypto.write_keys([make()])
 
-    def made_meanwhile() -> str:
+    def made_meanwhile() -> crypto.Key:
         keys.write_text(theirs)
         keys.chmod(0o600)
         return make()
 
-    monkeypatch.setattr(crypto, "new_keys_text", made_meanwhile)
+    monkeypatch.setattr(crypto, "new_encryption_key", made_meanwhile)
     create_app(read_settings({"APPLINKS_DATA_DIR": str(tmp_path / "data"), "APPLINKS_KEYS_FILE": str(keys)}))
     database.close()
     assert keys.read_text() == theirs

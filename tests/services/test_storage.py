@@ -199,7 +199,9 @@ class EarlierToken(Table):
 def go_back_to(schema: int) -> None:
     """Make the tables of an earlier release out of today's."""
     if schema < 7:
-        database.execute_sql("DROP TABLE figure")
+        for table in ("figure", "told", "alert"):
+            database.execute_sql(f"DROP TABLE {table}")
+        database.execute_sql("ALTER TABLE administrator DROP COLUMN calendar_digest")
         for column in ("next_client_secret_enc", "next_client_secret_set_at", "next_client_secret_ends_at"):
             database.execute_sql(f"ALTER TABLE outgoing_link DROP COLUMN {column}")
     if schema < 6:

@@ -44,6 +44,8 @@ PRIVATE |= {f"incoming.{name}" for name in ("new", "create", "ask_overlap", "rot
 PRIVATE |= {f"incoming.{name}" for name in ("enable", "confirm_revoke_all", "revoke_all", "confirm_revoke", "revoke")}
 PRIVATE |= {f"consents.{name}" for name in ("index", "confirm_revoke", "revoke")}
 PRIVATE |= {f"next_secret.{name}" for name in ("show", "store", "drop")}
+PRIVATE |= {f"deadlines.{name}" for name in ("index", "download", "make_address")} | {"settings.send_test_alert"}
+PUBLIC |= {"deadlines.feed"}
 PRIVATE |= {"audit.index", "audit.download", "checks.show", "checks.everything", "checks.run"}
 PRIVATE |= {"settings.show", "settings.choose_appearance", "settings.change_password", "sign_in.sign_out"}
 # What programs ask for with an API key.
@@ -58,6 +60,7 @@ ARGUMENTS = {
     "slug": "payroll",
     "label": "default",
     "nonce": "0" * 32,
+    "token": "x",
     "part": "here",
     "link_id": "0" * 32,
     "code": "x",
