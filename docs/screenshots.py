@@ -1,10 +1,11 @@
-"""Take the README's pictures from the running demo: `make screenshots`."""
+"""Take the pictures of the books from the running demo: `make screenshots`."""
 
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from datetime import date, timedelta
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -44,8 +45,12 @@ def take_pictures(page: Page) -> None:
     page.get_by_label("Client secret").fill("only an example")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     page.screenshot(path=ROOT / "docs" / "form.png", full_page=True)
+    page.get_by_label("Secret ends").fill(f"{date.today() + timedelta(days=24)}")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("heading", name="Payroll mail").wait_for()
+    page.get_by_role("link", name="Deadlines").click()
+    page.get_by_role("heading", name="In your calendar").wait_for()
+    page.screenshot(path=ROOT / "docs" / "deadlines.png", clip={"x": 0, "y": 0, "width": 1280, "height": 460})
     page.get_by_role("link", name="Application links").first.click()
     page.get_by_role("button", name="Connect Demo provider").click()
     page.get_by_role("button", name="Allow").click()

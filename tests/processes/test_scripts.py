@@ -1,4 +1,4 @@
-"""What the README tells scripts to do, copied from it to the letter, against the demo."""
+"""What the book for scripts tells to do, copied from it to the letter, against the demo."""
 
 import json
 import os
@@ -71,8 +71,8 @@ def connected(url: str, setup: str) -> str:
 
 
 def blocks(language: str) -> list[str]:
-    """The README's blocks of code in a language."""
-    section = (ROOT / "README.md").read_text().split("\n## Scripts\n")[1].split("\n## ")[0]
+    """The book's blocks of code in a language."""
+    section = (ROOT / "docs" / "scripts.md").read_text()
     return re.findall(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 

@@ -373,7 +373,7 @@ def test_it_keeps_what_a_mail_server_refuses(mail_server: Start, tmp_path: Path,
 
 @pytest.mark.parametrize(("password", "sent"), [("CANARY-mail", 1), ("CANARY-wrong", 0)])
 def test_it_signs_in(mail_server: Start, tmp_path: Path, clock: Clock, password: str, sent: int) -> None:
-    options = {"authenticator": only_right, "auth_required": True, "auth_require_tls": False}
+    options = {"authenticator": only_right, "auth_require_tls": False}
     _, url = mail_server(f"ops:{password}@", **options)
     services = mailing(url, tmp_path, clock)
     services.alerts.test()
