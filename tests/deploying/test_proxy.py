@@ -164,6 +164,12 @@ def test_it_makes_no_address_of_what_a_visitor_says(proxied: Proxied, name: str)
     assert answer.status_code in (303, 401)
 
 
+def test_it_takes_the_name_of_a_request_from_nginx(proxied: Proxied) -> None:
+    with proxied.browser() as browser:
+        given = browser.get(f"{proxied.url}/healthz", headers={"X-Request-Id": "mine"}, timeout=SECONDS)
+    assert re.fullmatch("[0-9a-f]{32}", given.headers["X-Request-Id"])
+
+
 def test_it_refuses_a_form_of_another_origin(proxied: Proxied) -> None:
     with proxied.browser() as browser:
         page = browser.get(f"{proxied.url}/sign-in", timeout=SECONDS)
