@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from peewee import TextField
 
+from applinks import create_app
 from applinks.crypto import KeyRing, Place, new_id
 from applinks.models import TABLES, Connection, Event, Instance, OutgoingLink, database
 from applinks.services.rotation import SEALED
@@ -143,6 +144,22 @@ def test_it_goes_on_in_a_program_that_was_started_with_the_old_key(
     (new,) = ids(settings)
     assert Connection.get().access_token_enc.startswith(f"1.{new}.")
     assert ada.get("/links").status_code == 200
+
+
+def test_it_keeps_everybody_signed_in_until_the_old_key_is_dropped(
+    app: Flask, ada: Visitor, run: Run, settings: Settings
+) -> None:
+    (old,) = ids(settings)
+    cookie = ada.client.get_cookie(settings.cookie_name, "127.0.0.1")
+    assert cookie
+    seen = []
+    for command in (["generate"], ["rotate"], ["drop", old]):
+        assert run("keys", *command).status == 0
+        browser = Visitor(create_app(settings).test_client(), settings.base_url)
+        browser.client.set_cookie(settings.cookie_name, cookie.value, domain="127.0.0.1")
+        seen.append(browser.get("/links").status_code)
+        database.close()
+    assert seen == [200, 200, 303]
 
 
 @pytest.mark.parametrize("how", ["gone", "foreign", "broken", "open to others"])

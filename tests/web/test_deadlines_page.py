@@ -7,6 +7,7 @@ import pytest
 from icalendar import Calendar
 
 from applinks.models import Administrator, ApplicationLink, OutgoingLink
+from applinks.providers import CATALOGUE
 from tests.conftest import Clock
 from tests.visitor import Visitor, text_of
 
@@ -26,6 +27,19 @@ def test_it_names_what_ends_and_what_to_do_the_first_one_first(ada: Visitor, end
     assert page.index("The client secret") < page.index("The provider's certificate")
     for words in ("Payroll", "ends in 12 days", "Make a new client secret at the provider"):
         assert words in page
+
+
+def test_it_names_the_connection_whose_consent_ends(ada: Visitor, connect: Callable[..., None], clock: Clock) -> None:
+    connect()
+    connect("sales-team")
+    lives = {provider.key: provider.consent_life for provider in CATALOGUE.values() if provider.consent_life}
+    key, life = next(iter(lives.items()))
+    OutgoingLink.update(provider=key).execute()
+    page = text_of(ada.get("/deadlines"))
+    assert "The consent of sales-team" in page
+    assert page.count(f"ends in {life // DAY} days") == 2
+    ada.post("/links/payroll/connections/sales-team/disconnect")
+    assert "The consent of sales-team" not in text_of(ada.get("/deadlines"))
 
 
 def test_it_says_that_nothing_ends(ada: Visitor) -> None:
