@@ -48,6 +48,7 @@ def clock() -> Clock:
 # whose statements are among those, run on both in the long form alone.
 ON_BOTH = {"services", "refreshing", "test_authorization_server", "test_client_credentials", "test_connections"}
 ON_BOTH |= {"test_dance", "test_health", "test_incoming_races", "test_issued_tokens", "test_keys", "test_links_code"}
+ON_BOTH |= {"test_metrics"}
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _SERVER = pytest.StashKey[Server]()
 

@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(asked: argparse.Namespace) -> int:
     if asked.command in _LONG_LIVED:
+        logs.watch_threads()
         return _LONG_LIVED[asked.command](read_settings(os.environ, demo=asked.command == "demo"))
     if hasattr(asked, "run_unopened"):
         return cast(int, asked.run_unopened(read_settings(os.environ), asked))

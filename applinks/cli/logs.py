@@ -2,10 +2,13 @@
 
 import json
 import logging
+import threading
 import time
 import unicodedata
 
 from applinks.web.requests import request_name
+
+log = logging.getLogger(__name__)
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -16,6 +19,21 @@ def install(*, as_json: bool) -> None:
     handler.setFormatter(Json() if as_json else Plain())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line a request, as long as there are many
+
+
+def watch_threads() -> None:
+    """Have a thread that ends by an error say so here, and not in many lines beside it."""
+    threading.excepthook = _ended
+
+
+def _ended(thread: threading.ExceptHookArgs) -> None:
+    """Without the exception's own words: they may quote what was sent."""
+    kind = thread.exc_type.__name__
+    name = thread.thread.name if thread.thread else "that is gone"
+    if not issubclass(thread.exc_type, SystemExit):
+        log.critical(
+            "The thread %s has ended.", name, exc_info=(RuntimeError, RuntimeError(kind), thread.exc_traceback)
+        )
 
 
 class Plain(logging.Formatter):

@@ -71,14 +71,17 @@ class Health:
         return Report(True, seen_at, alive, self._renewal.unstored, self.read_only, anything)
 
     def readiness(self) -> dict[str, str]:
-        """What a server needs to do its work, each part with `ok` or what it is instead."""
+        """What a server needs to do its work, each part with `ok` or what it is instead.
+
+        What only the database knows is unknown while it is away: one trouble isn't three.
+        """
         report = self.report()
-        database = "read-only" if report.read_only else "ok" if report.database else "away"
+        away = not report.database
         idle = report.anything_to_refresh and not report.refreshing
         return {
-            "database": database,
-            "keys": "ok" if report.database and self._keys_are_right() else "wrong",
-            "refresher": "stopped" if idle else "ok",
+            "database": "away" if away else "read-only" if report.read_only else "ok",
+            "keys": "unknown" if away else "ok" if self._keys_are_right() else "wrong",
+            "refresher": "unknown" if away else "stopped" if idle else "ok",
             "disk": "ok" if self._has_room() else "full",
             "grants": "unstored" if report.unstored else "ok",
         }

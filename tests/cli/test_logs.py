@@ -4,6 +4,7 @@ import json
 import logging
 import signal
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import requests
 from flask import Flask
 
-from applinks.cli.logs import Json, Plain
+from applinks.cli.logs import Json, Plain, watch_threads
 from tests.processes import Process
 from tests.processes.test_scripts import connected
 
@@ -45,6 +46,29 @@ def test_it_keeps_a_traceback_in_its_line() -> None:
         )
     assert len(Plain().format(broken).splitlines()) == 1
     assert "ValueError" in json.loads(Json().format(broken))["traceback"]
+
+
+def test_it_says_in_one_line_that_a_thread_has_ended(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A174: and nothing of what it may have held."""
+
+    secret = "CANARY\ntwo lines"
+
+    def fail() -> None:
+        raise ValueError(secret)
+
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    watch_threads()
+    thread = threading.Thread(target=fail, name="counts")
+    thread.start()
+    thread.join()
+    (said,) = caplog.records
+    assert said.getMessage() == "The thread counts has ended."
+    for line in (Plain().format(said), Json().format(said)):
+        assert len(line.splitlines()) == 1
+        assert "ValueError" in line
+        assert "CANARY" not in line
 
 
 def test_it_says_nothing_when_all_is_well(tmp_path: Path) -> None:

@@ -159,6 +159,7 @@ def test_it_isnt_ready_without_its_database(stranger: Visitor) -> None:
     status, parts = ready(stranger)
     database.execute_sql("ALTER TABLE heartbeat_elsewhere RENAME TO heartbeat")
     assert (status, parts["database"], parts["status"]) == (503, "away", "not ready")
+    assert (parts["keys"], parts["refresher"]) == ("unknown", "unknown")
 
 
 def test_it_isnt_ready_with_keys_that_dont_fit(stranger: Visitor) -> None:
