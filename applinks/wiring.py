@@ -132,7 +132,7 @@ def build(
         issued=issued,
         incoming=incoming,
         consents=Consents(events, clock),
-        rotation=Rotation(storage.keys, KeysFile(settings.keys_file), events),
+        rotation=Rotation(storage.keys, KeysFile(settings.keys_file), events, clock),
         applying=Applying(links, incoming, connections),
         sign_in=SignIn(events, counts, clock),
     )

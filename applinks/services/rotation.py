@@ -66,8 +66,9 @@ class Held:
 
 
 class Rotation:
-    def __init__(self, keys: KeyRing, file: KeysFile, events: Events) -> None:
+    def __init__(self, keys: KeyRing, file: KeysFile, events: Events, clock: Callable[[], float]) -> None:
         self._keys = keys
+        self._clock = clock
         self._file = file
         self._events = events
 
@@ -114,6 +115,10 @@ class Rotation:
             raise AppError(f"{key_id} is the key that is written with. It can be dropped once another one is.")
         if values := self._under(key_id):
             raise AppError(f"{values} values are still under {key_id}. Run: keys rotate")
+        # A refresh that began before the rotation may write back the refresh token as it read it.
+        under_way = (Connection.lease_owner != "") & (Connection.lease_until >= int(self._clock()))
+        if Connection.select().where(under_way).exists():
+            raise AppError("A refresh is under way, which may need the key still. Try again in a minute.")
         self._file.replace([key for key in keys if key[0] != key_id])
         self._events.record(actor, "key dropped", words=key_id)
 

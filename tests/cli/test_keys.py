@@ -17,7 +17,7 @@ from applinks.services.rotation import SEALED
 from applinks.settings import Settings
 from applinks.wiring import Services
 from tests.cli.conftest import Run
-from tests.conftest import renew
+from tests.conftest import Clock, renew
 from tests.processes import Process
 from tests.visitor import Visitor
 
@@ -95,6 +95,21 @@ def test_it_keeps_a_key_that_is_needed(run: Run, settings: Settings) -> None:
         assert said.status == 1
         assert says in said.err
     assert ids(settings) == [new, old]
+
+
+def test_it_keeps_a_key_that_a_refresh_under_way_may_write_with(
+    run: Run, settings: Settings, connect: Callable[..., None], clock: Clock
+) -> None:
+    connect()
+    (old,) = ids(settings)
+    run("keys", "generate")
+    run("keys", "rotate")
+    Connection.update(lease_owner="somebody", lease_until=int(clock()) + 30).execute()
+    refused = run("keys", "drop", old)
+    assert (refused.status, "A refresh is under way" in refused.err) == (1, True)
+    assert old in ids(settings)
+    Connection.update(lease_until=1).execute()
+    assert run("keys", "drop", old).status == 0
 
 
 def test_it_names_what_it_cant_open_and_leaves_it(run: Run, settings: Settings, connect: Callable[..., None]) -> None:
