@@ -18,9 +18,9 @@ async function copy(button) {
     document.execCommand("copy"); // plain http has no clipboard interface
   }
   const says = button.querySelector("span");
-  button.dataset.says ??= says.textContent;
+  const words = (button.dataset.says ??= says.textContent); // an answer that comes meanwhile forgets what is noted
   says.textContent = "Copied";
-  setTimeout(() => (says.textContent = button.dataset.says), 2000);
+  setTimeout(() => (says.textContent = words), 2000);
 }
 
 function addScope(button) {

@@ -33,6 +33,16 @@ def test_it_takes_an_error_back_while_its_field_is_mended(page: Page) -> None:
     expect(page.get_by_label("Name", exact=True)).not_to_have_attribute("aria-invalid", "true")
 
 
+def test_a_copy_button_gets_its_words_back_though_an_answer_came_meanwhile(page: Page) -> None:
+    open_form(page)
+    page.get_by_role("radio", name="Google").check()
+    page.get_by_role("button", name="Copy").click()
+    button = page.get_by_role("button", name="Copied")
+    expect(button).to_be_visible()
+    button.evaluate("button => delete button.dataset.says")  # as a swap does, which knows nothing of it
+    expect(page.get_by_role("button", name="Copy", exact=True)).to_be_visible()
+
+
 def test_it_fills_in_what_google_is_known_for(page: Page) -> None:
     open_form(page)
     page.get_by_role("radio", name="Google").check()

@@ -53,7 +53,7 @@ def test_it_makes_no_two_alike(services: Services) -> None:
         ({"name": "x" * 101}, "name"),
         ({"days": 0}, "days"),
         ({"days": MOST_DAYS + 1}, "days"),
-        ({"link_ids": []}, "links"),
+        ({"link_ids": [], "manages": True}, "may"),
         ({"link_ids": ["nobody"]}, "links"),
     ],
 )
