@@ -1,7 +1,7 @@
 """The form of a link's next client secret."""
 
 from flask_wtf import FlaskForm
-from wtforms import PasswordField, StringField
+from wtforms import HiddenField, PasswordField, StringField
 
 from applinks.errors import InvalidFieldError
 from applinks.oauth.registration import read_client_secret, read_day
@@ -12,6 +12,7 @@ class NextSecretForm(FlaskForm):  # type: ignore[misc]
     client_secret_ends = StringField(
         "It ends (optional)", description="The day, if the provider lets it end: Applinks warns 30 days before."
     )
+    version = HiddenField()
 
 
 def read(form: NextSecretForm) -> tuple[str, int | None] | None:

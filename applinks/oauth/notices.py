@@ -72,6 +72,10 @@ class Mail:
             with _Guarded(self._guard, self._server) as server:
                 if refused := server.send_message(message):
                     raise NotSentError(f"It wasn't taken for {', '.join(refused)}.")
+        except ValueError:  # its words may hold a password
+            raise NotSentError(
+                "The user, the password or an address holds a character that mail can't carry."
+            ) from None
         except smtplib.SMTPResponseException as error:
             raise NotSentError(f"The mail server answered {error.smtp_code}.") from None
         except smtplib.SMTPRecipientsRefused:

@@ -117,10 +117,11 @@ class Alerts:
             add()
 
     def _untell(self, subject: str) -> None:
+        row = Connection.get_or_none(Connection.id == subject.removeprefix(_CONNECTION))
+        if row is not None and row.state == State.RETRYING:
+            return  # nobody knows yet
         if Told.delete().where(Told.subject == subject).execute() != 1:
             return
-        connection_id = subject.removeprefix(_CONNECTION)
-        row = Connection.get_or_none(Connection.id == connection_id)
         if row is not None and row.state != State.DISCONNECTED:  # else a person did it, who needn't be told
             words = "Its tokens are fresh again. Nothing is left to do."
             self._add("connection.recovered", f"Applinks: {row.link.name} works again", self._about(row, words))
@@ -169,7 +170,7 @@ class Alerts:
         """Send what is due, one after the other; returns how many were taken."""
         sent, now = 0, int(self._clock())
         for alert in Alert.select().where(Alert.next_attempt_at <= now).order_by(Alert.created_at, Alert.id).limit(100):
-            if alert.channel in self._channels and self._claim(alert, now):
+            if alert.channel in self._channels and self._claim(alert, int(self._clock())):
                 sent += self._send(alert)
         return sent
 

@@ -55,9 +55,10 @@ def restore(settings: Settings, file: Path) -> int:
             "database with the URL of APPLINKS_DATABASE_URL."
         )
     place = settings.database_file
-    if place.exists():
+    journals = [place.with_name(place.name + end) for end in ("-wal", "-shm", "-journal")]
+    if left := next((file for file in (place, *journals) if file.exists()), None):
         raise StartRefusedError(
-            f"{place} is there already. Set APPLINKS_DATA_DIR to a new folder, or move the file away."
+            f"{left} is there already. Set APPLINKS_DATA_DIR to a new folder, or move it away, with all that stands beside it."
         )
     if not settings.keys_file.exists():
         raise StartRefusedError(
@@ -88,6 +89,9 @@ def restore(settings: Settings, file: Path) -> int:
 
 def _check(file: Path, keys_file: Path, keys: KeyRing) -> int:
     """Look through a whole backup; returns how many connections with tokens it has. Raises StartRefusedError."""
+    journal = file.with_name(f"{file.name}-wal")
+    if journal.exists() and journal.stat().st_size:
+        raise StartRefusedError(f"{journal} belongs to {file}, which is a database in use and no backup.")
     if not file.is_file() or not file.stat().st_size:
         raise StartRefusedError(f"{file} is no backup: there is nothing in it.")
     try:

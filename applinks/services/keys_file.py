@@ -4,11 +4,12 @@ The first key writes, every key reads. A running process takes over what changes
 no keys of its database: then it goes on with those it has.
 """
 
+import fcntl
 import logging
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from applinks.crypto import BadKeysError, Key, parse_keys, write_keys
@@ -61,6 +62,17 @@ class KeysFile:
         log.error("%s Applinks goes on with the keys that it has.", why)
         return None
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While this one changes the file, no other command does."""
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
     def replace(self, keys: list[Key]) -> None:
         """Write other keys, all or none of them. Raises AppError where the file can't be written."""
         new = self.path.with_name(f"{self.path.name}.new")
@@ -76,6 +88,11 @@ class KeysFile:
                 out.flush()
                 os.fsync(out.fileno())
             new.replace(self.path)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # else a power cut may bring the earlier file back
+            finally:
+                os.close(folder)
         except OSError as error:
             raise AppError(
                 f"{self.path} can't be written: {error.strerror}. With --print the new key is printed instead, to be put "
@@ -83,9 +100,9 @@ class KeysFile:
             ) from None
         self.keys = keys
 
-    def _state(self) -> tuple[int, int, int] | None:
+    def _state(self) -> tuple[int, ...] | None:
         try:
             found = self.path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

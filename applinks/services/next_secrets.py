@@ -37,7 +37,7 @@ class NextSecrets:
         now = int(self._clock())
         # Whom it may be shown to is decided by client ID and endpoints: an edit that changes them meanwhile wins.
         as_read = (OutgoingLink.link == stored.link_id) & (OutgoingLink.client_id == stored.client_id)
-        as_read &= OutgoingLink.differences == stored.differences
+        as_read &= (OutgoingLink.differences == stored.differences) & (OutgoingLink.provider == stored.provider)
         with database.atomic():
             kept = OutgoingLink.update(
                 next_client_secret_enc=self._vault.seal_next_client_secret(stored.link_id, secret),

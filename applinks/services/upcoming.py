@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from applinks.crypto import digest, new_token, same
 from applinks.models import Administrator, ApplicationLink, Connection, OutgoingLink, State, database
@@ -85,7 +85,6 @@ class Calendar:
                 f"UID:{each.link.id}-{end.key}-{end.label or 'link'}@applinks",
                 f"DTSTAMP:{stamp}",
                 f"DTSTART;VALUE=DATE:{day:%Y%m%d}",
-                f"DTEND;VALUE=DATE:{day + timedelta(days=1):%Y%m%d}",
                 f"SUMMARY:{_escaped(f'{each.link.name}: {end.what} ends')}",
                 f"DESCRIPTION:{_escaped(f'{end.mend} {url}')}",
                 f"URL:{url}",

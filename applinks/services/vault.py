@@ -1,6 +1,7 @@
 """The only place that decrypts, and the one that writes tokens: all columns of a grant in one statement."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -94,7 +95,6 @@ class Vault:
         untold = refreshable and not granted.life
         columns: dict[object, object] = {
             Connection.access_token_enc: self._seal(connection, "access_token", granted.access_token),
-            Connection.refresh_token_enc: connection.refresh_token_enc,  # the one that was sent
             Connection.previous_refresh_token_enc: "",
             Connection.expires_at: None if life is None else sent_at + life,
             Connection.next_attempt_at: next_attempt_at,
@@ -108,6 +108,11 @@ class Vault:
             Connection.lease_until: 0,
             Connection.generation: connection.generation + 1,
         }
+        if connection.refresh_token_enc and not granted.refresh_token:
+            # The one that was sent, sealed anew: its key may have been exchanged since, and dropped; then the row has it.
+            with suppress(UnreadableError):
+                sent = self.refresh_token(connection)
+                columns[Connection.refresh_token_enc] = self._seal(connection, "refresh_token", sent)
         if granted.refresh_token:
             columns[Connection.refresh_token_enc] = self._seal(connection, "refresh_token", granted.refresh_token)
         if granted.scope is not None:

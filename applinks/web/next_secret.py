@@ -20,6 +20,9 @@ def show(slug: str) -> ResponseReturnValue:
 @blueprint.post("/links/<slug>/next-secret")
 def store(slug: str) -> ResponseReturnValue:
     outgoing, form = services().links.outgoing(slug), NextSecretForm()
+    if form.version.data != str(outgoing.link.version):
+        form.client_secret.errors = ["Somebody else has changed this link since you opened the form. Open it again."]
+        return make_response(_page(outgoing, form), 409)
     if given := read(form):
         try:
             services().next_secrets.store(outgoing, *given, actor())

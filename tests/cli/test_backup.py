@@ -140,6 +140,16 @@ def test_it_restores_over_nothing(run: Run, copy: Path, settings: Settings) -> N
     assert settings.database_file.read_bytes() == before
 
 
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_it_restores_beside_nothing_of_another_database(run: Run, copy: Path, elsewhere: Path, end: str) -> None:
+    """SQLite would play it back over what was restored."""
+    (elsewhere / f"applinks.sqlite3{end}").write_bytes(b"x")
+    said = run("restore", str(copy), APPLINKS_DATA_DIR=str(elsewhere))
+    assert said.status == 2
+    assert f"applinks.sqlite3{end} is there already" in said.err
+    assert not (elsewhere / "applinks.sqlite3").exists()
+
+
 @pytest.mark.parametrize("how", ["missing", "empty", "text", "cut", "damaged", "foreign", "newer"])
 def test_it_restores_nothing_that_is_no_backup(run: Run, copy: Path, elsewhere: Path, how: str) -> None:
     content = copy.read_bytes()

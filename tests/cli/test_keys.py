@@ -13,7 +13,9 @@ from peewee import TextField
 from applinks import create_app
 from applinks.crypto import KeyRing, Place, new_id
 from applinks.models import TABLES, Connection, Event, Instance, OutgoingLink, database
+from applinks.oauth.answers import Granted
 from applinks.services.rotation import SEALED
+from applinks.services.vault import Vault
 from applinks.settings import Settings
 from applinks.wiring import Services
 from tests.cli.conftest import Run
@@ -175,6 +177,33 @@ def test_it_keeps_everybody_signed_in_until_the_old_key_is_dropped(
         seen.append(browser.get("/links").status_code)
         database.close()
     assert seen == [200, 200, 303]
+
+
+def test_a_late_grant_writes_back_nothing_that_a_dropped_key_sealed(
+    run: Run, settings: Settings, connect: Callable[..., None], services: Services
+) -> None:
+    connect()
+    (old,) = ids(settings)
+    as_read = Connection.get()
+    for command in (["generate"], ["rotate"], ["drop", old]):
+        assert run("keys", *command).status == 0
+    vault = Vault(services.rotation._keys)
+    vault._keys._look()
+    vault.store(as_read, Granted("CANARY-token", None, 3600, None), sent_at=1)
+    assert not Connection.get().refresh_token_enc.startswith(f"1.{old}.")
+    assert renew(services) == "refreshed"
+
+
+def test_it_takes_over_a_file_once_others_may_not_read_it(settings: Settings, link_id: str, services: Services) -> None:
+    ring = services.rotation._keys
+    text = settings.keys_file.read_text()
+    settings.keys_file.write_text(f"another:{'A' * 43}=\n{text}")
+    settings.keys_file.chmod(0o644)
+    ring._look()
+    assert ring.newest != "another"
+    settings.keys_file.chmod(0o600)
+    ring._look()
+    assert ring.newest == "another"
 
 
 @pytest.mark.parametrize("how", ["gone", "foreign", "broken", "open to others"])

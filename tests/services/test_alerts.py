@@ -148,6 +148,21 @@ def test_it_says_nothing_of_what_is_tried_again(
     assert tell(alerts) == 0
 
 
+def test_it_says_that_it_works_again_only_when_it_does(
+    alerts: Alerts, receiver: Receiver, services: Services, provider: StandIn, connect: Callable[..., None]
+) -> None:
+    connect()
+    provider.answer(json_answer({"error": "invalid_client"}, 401), json_answer({}, 503))
+    for state in (State.CHECK_SETTINGS, State.RETRYING):
+        renew(services)
+        assert Connection.get().state == state
+        tell(alerts)
+    assert [said["type"] for said in receiver.said] == ["connection.needs_you"]
+    renew(services)
+    tell(alerts)
+    assert [said["type"] for said in receiver.said][1:] == ["connection.recovered"]
+
+
 def test_its_webhook_is_one_that_others_can_verify(
     alerts: Alerts, receiver: Receiver, services: Services, clock: Clock
 ) -> None:

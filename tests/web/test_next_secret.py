@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from applinks.models import Connection, Event, OutgoingLink, State
+from applinks.models import ApplicationLink, Connection, Event, OutgoingLink, State
 from applinks.services.renewal import Outcome
 from applinks.wiring import Services
 from tests.conftest import CLIENT_SECRET, Clock, renew
@@ -27,7 +27,8 @@ def in_header(asked: Asked) -> str:
 
 
 def store(ada: Visitor, secret: str = NEXT, ends: str = "") -> None:
-    kept = ada.post("/links/payroll/next-secret", {"client_secret": secret, "client_secret_ends": ends})
+    form = {"client_secret": secret, "client_secret_ends": ends, "version": str(ApplicationLink.get().version)}
+    kept = ada.post("/links/payroll/next-secret", form)
     assert kept.status_code == 303, text_of(kept)
 
 
@@ -179,7 +180,7 @@ def test_it_forgets_the_next_secret_when_told_to(ada: Visitor, waiting: None) ->
     ],
 )
 def test_it_refuses_what_cant_be_a_next_secret(ada: Visitor, link_id: str, secret: str, ends: str, says: str) -> None:
-    page = ada.post("/links/payroll/next-secret", {"client_secret": secret, "client_secret_ends": ends})
+    page = ada.post("/links/payroll/next-secret", {"client_secret": secret, "client_secret_ends": ends, "version": "1"})
     assert page.status_code == 422
     assert says in text_of(page)
     assert secret == "" or f'value="{secret}"' not in page.text
@@ -190,9 +191,19 @@ def test_it_has_no_next_secret_for_a_public_client(ada: Visitor, link_form: dict
     public = link_form | {"version": "1", "client_authentication": "none"}
     assert ada.post("/links/payroll/edit", public).status_code == 303
     assert "This link has no client secret" in text_of(ada.get("/links/payroll/next-secret"))
-    assert ada.post("/links/payroll/next-secret", {"client_secret": NEXT}).status_code == 422
+    assert ada.post("/links/payroll/next-secret", {"client_secret": NEXT, "version": "2"}).status_code == 422
 
 
 def test_it_has_no_such_page_for_an_incoming_link_or_none(ada: Visitor) -> None:
     assert ada.get("/links/nothing/next-secret").status_code == 404
     assert ada.post("/links/nothing/next-secret", {"client_secret": NEXT}).status_code == 404
+
+
+def test_it_stores_no_secret_for_a_link_that_leads_elsewhere_since(
+    ada: Visitor, link_form: dict[str, str], link_id: str
+) -> None:
+    assert ada.post("/links/payroll/edit", link_form | {"version": "1", "client_id": "other"}).status_code == 303
+    late = ada.post("/links/payroll/next-secret", {"client_secret": NEXT, "version": "1"})
+    assert late.status_code == 409
+    assert "Somebody else has changed this link" in text_of(late)
+    assert OutgoingLink.get().next_client_secret_enc == ""
