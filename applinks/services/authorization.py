@@ -139,7 +139,7 @@ class Authorization:
         """Carry out an administrator's word; returns the URL that takes it back to the application.
 
         What was shown is what is allowed, whatever was changed meanwhile. Raises UntrustedRequestError, or AppError where the
-        page is too old, or belongs to another session.
+        page is too old, or belongs to another session or to one that has ended meanwhile.
         """
         try:
             uri, session_digest, scopes, shown = self._tickets.loads(ticket, max_age=CONSENT_SECONDS)
@@ -149,6 +149,7 @@ class Authorization:
             raise AppError("This page belongs to another session. Go back to the application and begin again.")
         try:
             with database.atomic():  # the request is judged once more, by what its link is now
+                _still_signed_in(session)
                 _, details = self._server.validate_authorization_request(uri)
                 client: IncomingLink = details["request"].client
                 if not allow:
@@ -498,6 +499,12 @@ def _why_untrusted(error: OAuth2Error, uri: str) -> str:
             "own, add it on the link's page with Edit. If you don't know it, somebody may be after a token of yours."
         )
     return str(error.description or error.error).rstrip(".") + "."
+
+
+def _still_signed_in(session: SignInSession) -> None:
+    """Raises AppError where a session was ended since its request began: its administrator may have been disabled."""
+    if not SignInSession.select().where(SignInSession.id_digest == session.id_digest).exists():
+        raise AppError("Your session has ended, so nothing was allowed. Sign in, and begin again at the application.")
 
 
 def _client(client_id: str) -> IncomingLink | None:

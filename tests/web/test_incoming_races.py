@@ -1,15 +1,18 @@
 """Many at once: a code gives one pair, and a refresh token one successor, however many ask."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 
 import pytest
 from werkzeug.test import TestResponse
 
-from applinks.models import IssuedGrant, IssuedToken, database
+from applinks.models import AuthorizationCode, Consent, IssuedGrant, IssuedToken, SignInSession, database
+from applinks.services.events import Actor
 from applinks.wiring import Services
 from tests.application import Application, make_incoming
-from tests.conftest import Clock
+from tests.conftest import ADA, Clock
 from tests.visitor import Visitor
 
 TIMES = 50
@@ -63,3 +66,29 @@ def test_it_ends_the_grant_for_a_refresh_token_that_was_used_before(application:
     assert {(answer.status_code, answer.json["error"]) for answer in answers} == {(400, "invalid_grant")}
     assert not application.alive(newer["access_token"])
     assert not IssuedGrant.select().exists()
+
+
+@pytest.mark.parametrize("how", ["disabled", "password", "signed out"])
+def test_it_takes_no_consent_of_a_session_that_ends_meanwhile(
+    application: Application, services: Services, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A115, A159: the form was let in, and waits for the database while the administrator is sent away."""
+    page = application.authorize()
+    decide = services.authorization.decide
+
+    def late(ticket: str, session: SignInSession, actor: Actor, *, allow: bool) -> str:
+        if how == "disabled":
+            services.sign_in.disable("ada", ADA)
+        elif how == "password":
+            services.sign_in.set_password("ada", "CANARY three other words", ADA)
+        else:
+            services.sign_in.end_session(session, ADA)
+        return decide(ticket, session, actor, allow=allow)
+
+    monkeypatch.setattr(services.authorization, "decide", late)
+    ticket = re.search(r'name="ticket" value="([^"]+)"', page.text)
+    assert ticket
+    form = {"ticket": unescape(ticket[1]), "decision": "allow"}
+    assert application.visitor.post("/oauth/authorize", form).status_code == 400
+    assert not Consent.select().exists()
+    assert not AuthorizationCode.select().exists()
