@@ -390,7 +390,7 @@ class _Validator(RequestValidator):  # type: ignore[misc]
         found = issued_token(IssuedToken.refresh_digest == digest(refresh_token))
         if found is None or found.link.id != client.link_id or not found.alive:
             return False
-        if (found.token.refresh_expires_at or 0) <= self._now():
+        if found.refresh_ends_at <= self._now():
             return False
         # Cut as oauthlib cuts it: what it refuses as invalid_scope mustn't cost the client its token.
         asked = set(scope_to_list(request.scope)) if request.scope else set()
@@ -445,7 +445,7 @@ class _Validator(RequestValidator):  # type: ignore[misc]
         if found is None or not found.alive:
             return None
         refreshing = found.token.refresh_digest == digest(token)
-        ends_at = (found.token.refresh_expires_at or 0) if refreshing else found.token.access_expires_at
+        ends_at = found.refresh_ends_at if refreshing else found.token.access_expires_at
         if ends_at <= self._now() or (refreshing and found.token.spent_at is not None):
             return None
         who = found.administrator

@@ -53,6 +53,14 @@ class Issued:
         return [scope for scope in scopes.split() if scope in today]
 
     @property
+    def refresh_ends_at(self) -> int:
+        """When the refresh token ends: sooner than it was told where its link has shorter lives today; 0 without one."""
+        if self.token.refresh_expires_at is None:
+            return 0
+        idle = self.token.issued_at + self.incoming.refresh_idle_life
+        return int(min(self.token.refresh_expires_at, idle, self.grant.began_at + self.incoming.refresh_life))
+
+    @property
     def token_links(self) -> frozenset[str]:
         """IDs of the links whose tokens may be read today."""
         if READ_TOKENS not in self.scopes:

@@ -131,6 +131,21 @@ class TestLife:
         clock.advance(DAY + 1)
         refused(application.refresh(token), "invalid_grant")
 
+    @pytest.mark.parametrize("life", ["refresh_life", "refresh_idle_life"])
+    def test_it_counts_a_life_that_is_made_shorter_at_once(
+        self, application: Application, clock: Clock, life: str
+    ) -> None:
+        """No answer of 200 with a token that has ended already."""
+        tokens = application.tokens()
+        clock.advance(10 * DAY)
+        IncomingLink.update({life: 11 * DAY}).execute()
+        assert application.introspect(tokens["refresh_token"])["exp"] == clock() + DAY
+        IncomingLink.update({life: 10 * DAY}).execute()
+        assert not application.alive(tokens["refresh_token"])
+        refused(application.refresh(tokens["refresh_token"]), "invalid_grant")
+        IncomingLink.update({life: 11 * DAY}).execute()
+        assert application.refresh(tokens["refresh_token"]).json["expires_in"] > 0, "it cost the client its token"
+
     def test_it_forgets_what_has_ended(self, application: Application, services: Services, clock: Clock) -> None:
         application.tokens()
         application.code()
