@@ -1,6 +1,7 @@
 """Tokens that our own authorization server gave out: finding a living one, and what its bearer may do.
 
-What a token was given for is cut by what its link may do today, and it is dead while its link is disabled.
+What a token was given for is cut by what its link may do today, and it is dead while its link is disabled or may not use
+the grant type that it came of.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from applinks.models import (
     IssuedToken,
     database,
 )
+from applinks.oauth.incoming import CODE, OWN_CREDENTIALS
 from applinks.oauth.scopes import MANAGE_LINKS, PROFILE, READ_TOKENS, SEE_LINKS
 from applinks.services.access import Access
 from applinks.services.counts import Counts
@@ -92,7 +94,9 @@ def issued_token(found_by: Expression) -> Issued | None:
     incoming: Any = grant.link.as_client
     consent = grant.consent if grant.consent_id else None
     administrator = consent.administrator if consent else None
-    return Issued(token, grant, grant.link, incoming, administrator, incoming.disabled_at is None)
+    grant_type = CODE if consent else OWN_CREDENTIALS
+    alive = incoming.disabled_at is None and grant_type in incoming.grant_types.split()
+    return Issued(token, grant, grant.link, incoming, administrator, alive)
 
 
 def wipe_successors(now: int) -> None:

@@ -516,6 +516,22 @@ class TestTheApi:
         assert application.api("GET", "/links", token).status_code == 403
         assert application.introspect(token)["scope"] == "profile"
 
+    @pytest.mark.parametrize("own", [True, False])
+    def test_it_counts_a_grant_type_that_is_taken_from_the_link_at_once(
+        self, application: Application, own: bool
+    ) -> None:
+        ask = {"grant_type": "client_credentials", "scope": "links:read"}
+        token = (application.token(**ask).json if own else application.tokens(scope="links:read"))["access_token"]
+        left, all_of_them = (
+            ("authorization_code", "client_credentials")[:: 1 if own else -1],
+            IncomingLink.get().grant_types,
+        )
+        IncomingLink.update(grant_types=left[0]).execute()
+        assert application.api("GET", "/links", token).status_code == 401
+        assert not application.alive(token)
+        IncomingLink.update(grant_types=all_of_them).execute()
+        assert application.api("GET", "/links", token).status_code == 200
+
     def test_it_says_that_a_token_has_expired(self, application: Application, clock: Clock) -> None:
         """RFC 6750 §3.1; nobody is slowed for it, however often."""
         token = application.tokens(scope="links:read")["access_token"]
