@@ -402,7 +402,10 @@ class _Validator(RequestValidator):  # type: ignore[misc]
             request.successor = self._successor(found.token)
             if request.successor is None:
                 self._end(found.grant, client, "refresh token used twice")
-            return request.successor is not None
+                return False
+            # The same answer again, for what that pair is for, whatever is asked this time.
+            request.scope, request.original = None, request.successor["scopes"]
+            return True
         unspent = (IssuedToken.access_digest == found.token.access_digest) & IssuedToken.spent_at.is_null()
         request.spent = found.token
         return bool(IssuedToken.update(spent_at=self._now()).where(unspent).execute() == 1)
@@ -416,7 +419,9 @@ class _Validator(RequestValidator):  # type: ignore[misc]
         except UnreadableError:
             return None
         newest = IssuedToken.get_or_none(IssuedToken.access_digest == digest(pair["access_token"]))
-        return pair if newest and newest.spent_at is None and pair["ends_at"] > self._now() else None
+        if newest is None or newest.spent_at is not None or pair["ends_at"] <= self._now():
+            return None
+        return pair | {"scopes": newest.scopes.split()}
 
     def get_original_scopes(self, refresh_token: str, request: Any, *args: Any, **kwargs: Any) -> list[str]:
         return list(request.original)

@@ -69,6 +69,17 @@ class TestGrace:
         refused(application.refresh(first["refresh_token"]), "invalid_grant")
         assert not application.alive(third["access_token"])
 
+    @pytest.mark.parametrize(("first", "then"), [("profile", None), (None, "profile"), ("profile", "links:read")])
+    def test_it_says_what_the_pair_is_for_whatever_is_asked_the_second_time(
+        self, application: Application, first: str | None, then: str | None
+    ) -> None:
+        """RFC 6749 §5.1: the scope of an answer is that of its access token."""
+        token = application.tokens(scope="profile links:read")["refresh_token"]
+        given = application.refresh(token, **({"scope": first} if first else {})).json
+        again = application.refresh(token, **({"scope": then} if then else {})).json
+        assert again == given
+        assert application.introspect(again["access_token"])["scope"] == again["scope"]
+
     def test_it_gives_the_successor_to_nobody_else(self, application: Application) -> None:
         first = application.tokens()
         second = application.refresh(first["refresh_token"]).json
