@@ -411,8 +411,11 @@ class _Validator(RequestValidator):  # type: ignore[misc]
         return bool(IssuedToken.update(spent_at=self._now()).where(unspent).execute() == 1)
 
     def _successor(self, spent: IssuedToken) -> dict[str, Any] | None:
-        """The pair that came of a refresh token, while it may be asked for again and was not used itself."""
-        if not spent.successor_enc or not 0 <= self._now() - (spent.spent_at or 0) < GRACE_SECONDS:
+        """The pair that came of a refresh token, while it may be asked for again and was not used itself.
+
+        A clock that is set back by a moment is no theft.
+        """
+        if not spent.successor_enc or abs(self._now() - (spent.spent_at or 0)) >= GRACE_SECONDS:
             return None
         try:
             pair = self._vault.successor(spent.access_digest, spent.successor_enc)

@@ -80,6 +80,14 @@ class TestGrace:
         assert again == given
         assert application.introspect(again["access_token"])["scope"] == again["scope"]
 
+    def test_it_takes_a_clock_that_was_set_back_for_no_theft(self, application: Application, clock: Clock) -> None:
+        token = application.tokens()["refresh_token"]
+        given = application.refresh(token).json
+        clock.advance(-1)
+        assert application.refresh(token).json["refresh_token"] == given["refresh_token"]
+        clock.advance(-9)
+        refused(application.refresh(token), "invalid_grant")
+
     def test_it_gives_the_successor_to_nobody_else(self, application: Application) -> None:
         first = application.tokens()
         second = application.refresh(first["refresh_token"]).json
