@@ -65,7 +65,8 @@ def change(slug: str) -> ResponseReturnValue:
     house = services()
     outgoing, changes = house.links.outgoing(slug), body(*FIELDS)
     registration = read_registration(house.guard, house.catalogue, changed(outgoing, changes), secret_needed=False)
-    version = _version() or int(outgoing.link.version)
+    read = _version()
+    version = int(outgoing.link.version) if read is None else read
     disconnected = house.links.update(outgoing, registration, version=version, actor=who.actor)
     idle = not any(connection.access_token_enc for connection in outgoing.connections)
     if registration.profile.without_account and (disconnected or idle):

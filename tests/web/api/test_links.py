@@ -115,6 +115,11 @@ def test_it_leaves_a_link_that_somebody_else_has_changed(manager: Script, link_i
     assert manager.ask("PATCH", "/links/payroll", json={"name": "Books"}, headers={"If-Match": etag}).status_code == 200
     answer = manager.ask("PATCH", "/links/payroll", json={"name": "Cooks"}, headers={"If-Match": etag})
     assert (answer.status_code, (answer.json or {})["code"]) == (409, "conflict")
+    for other in ('"0"', '"000"', '"99"'):
+        assert (
+            manager.ask("PATCH", "/links/payroll", json={"name": "Cooks"}, headers={"If-Match": other}).status_code
+            == 409
+        )
     assert manager.ask("PATCH", "/links/payroll", json={}, headers={"If-Match": "1"}).status_code == 422
     assert ApplicationLink.get().name == "Books"
 
