@@ -8,7 +8,7 @@ from contextlib import suppress
 from peewee import DatabaseError
 
 from applinks.crypto import NOBODYS_PASSWORD, digest, hash_password, new_id, new_token, password_matches
-from applinks.errors import InvalidFieldError, NotFoundError, SpentError, ThrottledError
+from applinks.errors import AppError, InvalidFieldError, NotFoundError, SpentError, ThrottledError
 from applinks.models import ActorKind, Administrator, ApiKey, Consent, SetupCode, SignInSession, database
 from applinks.services.counts import Counted, Counts
 from applinks.services.events import Actor, Events
@@ -178,9 +178,15 @@ class SignIn:
             self._events.record(actor, "settings changed", words=f"appearance: {appearance}")
 
     def begin_session(self, administrator: Administrator, draft: str = "", address: str = "") -> str:
-        """Sign a browser in; returns the session's ID, of which only the digest is stored."""
+        """Sign a browser in; returns the session's ID, of which only the digest is stored.
+
+        Raises AppError where the administrator was disabled, or given another password, since that was checked.
+        """
         session_id, now = new_token(), int(self._clock())
         with database.atomic():
+            same = (Administrator.id == administrator.id) & (Administrator.password_hash == administrator.password_hash)
+            if not Administrator.select().where(same & Administrator.disabled_at.is_null()).exists():
+                raise AppError("This administrator was changed or disabled just now, so nobody was signed in.")
             SignInSession.delete().where(SignInSession.started_at <= now - SESSION_SECONDS).execute()
             SignInSession.create(
                 id_digest=digest(session_id),

@@ -11,7 +11,7 @@ from applinks.models import Administrator, SignInSession, database
 from applinks.services import demo
 from applinks.settings import Settings, read_settings
 from applinks.wiring import Services
-from tests.conftest import PASSWORD, Clock
+from tests.conftest import ADA, PASSWORD, Clock
 from tests.visitor import Visitor, text_of
 
 MakeAdministrator = Callable[[str], Administrator]
@@ -377,3 +377,23 @@ class TestTheDemosAddress:
     @pytest.mark.parametrize("password", ["", PASSWORD, "demo"])
     def test_it_has_no_password_to_guess(self, stranger: Visitor, path: str, password: str) -> None:
         assert stranger.sign_in("demo", password).status_code == 422
+
+
+@pytest.mark.parametrize("how", ["disabled", "password"])
+def test_it_signs_nobody_in_who_is_sent_away_meanwhile(
+    stranger: Visitor, services: Services, bob: Administrator, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A108, A115: the right password was shown, and hashing it takes its time."""
+    check = services.sign_in.check_password
+
+    def slow(username: str, password: str, address: str) -> Administrator | None:
+        found = check(username, password, address)
+        if how == "disabled":
+            services.sign_in.disable("bob", ADA)
+        else:
+            services.sign_in.set_password("bob", "CANARY three other words", ADA)
+        return found
+
+    monkeypatch.setattr(services.sign_in, "check_password", slow)
+    assert stranger.sign_in("bob", PASSWORD).status_code == 400
+    assert not SignInSession.select().exists()
