@@ -27,36 +27,22 @@ SECONDS = 30
 
 # No server is left out after a failure: here one that is away refuses at once. What was sent to a server is repeated at
 # another only where that is harmless: nginx never repeats a POST that it has sent.
-_NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr crit;
-{user}
-worker_processes 1;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    upstream applinks {{
-        {servers}
-        keepalive 32;
-    }}
-    server {{
-        listen 127.0.0.1:{port};
-        client_max_body_size 1m;
-        location / {{
-            proxy_pass http://applinks;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_next_upstream error timeout;
-            proxy_read_timeout 60s;
-        }}
+_SITE = """
+upstream applinks {{
+    {servers}
+    keepalive 32;
+}}
+server {{
+    listen 127.0.0.1:{port};
+    client_max_body_size 1m;
+    location / {{
+        proxy_pass http://applinks;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_next_upstream error timeout;
+        proxy_read_timeout 60s;
     }}
 }}
 """
@@ -75,14 +61,6 @@ def missing() -> str:
 
 class Member(Process):
     """One of the processes; what it prints is kept."""
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def lives(self) -> bool:
-        return self._process.poll() is None
 
     @property
     def ready(self) -> bool:
@@ -166,12 +144,8 @@ class Cluster:
 
     def start_front(self) -> None:
         """Start nginx, and wait until it listens."""
-        file = self.folder / "nginx.conf"
-        servers = "\n        ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in self.ports)
-        user = "user root;" if os.geteuid() == 0 else ""
-        file.write_text(_NGINX.format(folder=self.folder, port=self.port, servers=servers, user=user))
-        command = [str(nginx.find()), "-e", "stderr", "-p", str(self.folder), "-c", str(file)]
-        self._front = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        servers = "\n    ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in self.ports)
+        self._front = nginx.start(self.folder, _SITE.format(port=self.port, servers=servers))
         until(lambda: _answers(f"{self.base_url}/sign-in"), "nginx answers")
 
     def stop_front(self, how: signal.Signals = signal.SIGQUIT) -> None:

@@ -66,12 +66,20 @@ class Process:
         assert found, self.lines
         return found[1]
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
     def tell(self, how: signal.Signals) -> None:
         self._process.send_signal(how)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit status."""
-        if self._process.poll() is None:
+        if self.lives:
             self.tell(how)
         return self.wait()
 

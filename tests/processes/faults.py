@@ -46,14 +46,6 @@ def until(condition: Callable[[], object], what: str) -> None:
 class FaultyProcess(Process):
     """One whose limits can be changed while it runs."""
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def lives(self) -> bool:
-        return self._process.poll() is None
-
     def wait_until_it_says(self, text: str) -> None:
         until(lambda: any(text in line for line in self.lines), text)
 
