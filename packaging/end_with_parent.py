@@ -6,10 +6,16 @@ The child is told as by Ctrl-C in its terminal, so that a refresh that is under 
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
-parent = os.getppid()
 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-if os.getppid() != parent:  # it was killed before it could be followed
+try:
+    followed = Path(f"/proc/{os.getppid()}/exe").samefile("/proc/self/exe")
+except FileNotFoundError:  # it isn't told here who runs
+    followed = True
+except PermissionError:  # somebody else's
+    followed = False
+if not followed:  # its parent was killed before it could be followed
     raise SystemExit(1)

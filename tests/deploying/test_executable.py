@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -101,6 +102,21 @@ def test_killed_it_leaves_no_server_behind(demo: Running, whose: str) -> None:
     demo.process.wait(SECONDS)
     until(lambda: not demo.listens(), "nobody listens")
     until(lambda: not Path(f"/proc/{child}").exists(), "the child has gone")
+
+
+@pytest.mark.parametrize(("parent", "status"), [("itself", 0), ("another", 1)])
+def test_it_runs_under_nobody_but_itself(parent: str, status: int) -> None:
+    """Its parent was killed before it could be followed: then somebody else is in its place."""
+    hook = str(ROOT / "packaging" / "end_with_parent.py")
+    command = [sys.executable, hook] if parent == "itself" else ["sh", "-c", '"$0" "$1"; exit $?', sys.executable, hook]
+    assert subprocess.run(command, timeout=SECONDS, check=False).returncode == status
+
+
+def test_it_refuses_a_port_that_is_taken(demo: Running, tmp_path: Path, environment: dict[str, str]) -> None:
+    elsewhere = environment | {"APPLINKS_DATA_DIR": "elsewhere", "APPLINKS_PORT": str(demo.port)}
+    said = told(tmp_path / "empty", elsewhere, "serve")
+    assert said.returncode == 2
+    assert f"127.0.0.1:{demo.port} can't be listened at" in said.stderr
 
 
 def test_it_stops_in_order_and_clears_up(demo: Running, environment: dict[str, str]) -> None:
