@@ -67,15 +67,15 @@ def create_app(
     settings = settings or read_settings(os.environ)
     guard = guard or Guard.of(settings)
     storage = open_storage(settings, may_make=may_make)
-    cookie_keys = storage.keys.derive_all("cookie")
+    *other_keys, signing_key = storage.keys.derive("cookie")
     prepare_libraries(loopback=settings.loopback)
 
     app = Flask(__name__, template_folder=str(_ROOT / "templates"), static_folder=None)
     app.url_map.merge_slashes = False  # else a redirect would repeat a code and a state
     app.session_interface = _SessionCookie()
     app.config.update(
-        SECRET_KEY=cookie_keys[0],
-        SECRET_KEY_FALLBACKS=cookie_keys[1:],
+        SECRET_KEY=signing_key,
+        SECRET_KEY_FALLBACKS=other_keys,
         SESSION_COOKIE_NAME=settings.cookie_name,
         SESSION_COOKIE_SECURE=settings.https,
         SESSION_COOKIE_HTTPONLY=True,

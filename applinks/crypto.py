@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[Key], news: Callable[[], Sequence[Key] | None] = lambda: None) -> None:
         self._news = news
+        self._looking = threading.Lock()
         self._look_at = time.monotonic() + LOOK_SECONDS
         self._held = _Held(keys)
 
@@ -108,19 +110,19 @@ class KeyRing:
             raise UnreadableError("the ciphertext doesn't belong here or was changed") from None
         return opened.decode()
 
-    def derive(self, purpose: str) -> bytes:
-        """A 256-bit key for one purpose only (RFC 5869), from the newest key."""
-        return self.derive_all(purpose)[0]
+    def derive(self, purpose: str) -> list[bytes]:
+        """256-bit keys for one purpose only (RFC 5869), one from each key, newest first.
 
-    def derive_all(self, purpose: str) -> list[bytes]:
-        """The same from every key, newest first: what was signed before a rotation is still known."""
+        Whoever signs does so with the last one, which every process has until it is dropped, and believes all.
+        """
         info = b"applinks/" + purpose.encode()
         return [HKDF(SHA256(), _KEY_BYTES, None, info).derive(key) for key in self._held.keys]
 
     def _look(self) -> None:
         self._look_at = time.monotonic() + LOOK_SECONDS
-        if keys := self._news():
-            self._held = _Held(keys)
+        with self._looking:  # who comes second finds them taken over
+            if keys := self._news():
+                self._held = _Held(keys)
 
 
 class _Held:

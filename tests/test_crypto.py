@@ -108,6 +108,9 @@ def test_it_derives_one_key_for_each_purpose() -> None:
     keys = KeyRing.parse(ONE)
     assert keys.derive("cookie") != keys.derive("consent")
     assert keys.derive("cookie") == KeyRing.parse(ONE).derive("cookie")
+    newer, older = KeyRing.parse(f"{TWO}\n{ONE}").derive("cookie")
+    assert [older] == keys.derive("cookie")
+    assert newer != older
 
 
 def test_it_makes_tokens_that_nobody_guesses() -> None:

@@ -96,7 +96,7 @@ class Authorization:
             token_life=validator.token_life,
         )
         self._tickets = URLSafeTimedSerializer(
-            list(reversed(keys.derive_all("consent request"))), signer_kwargs={"digest_method": hashlib.sha256}
+            keys.derive("consent request"), signer_kwargs={"digest_method": hashlib.sha256}
         )
 
     def offered(self) -> bool:

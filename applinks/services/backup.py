@@ -34,14 +34,15 @@ def backup(settings: Settings, file: Path) -> None:
             part.unlink()  # of a backup that was killed
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         copy_sqlite(part)
-        os.link(part, file)  # unlike a rename, never over another file
+        _put(part, file)
     except (OSError, sqlite3.Error) as error:
         raise AppError(
             f"{file} can't be written: {getattr(error, 'strerror', None) or error}. There is no backup."
         ) from None
     finally:
-        with suppress(OSError):
-            part.unlink()
+        for left in (part, part.with_name(f"{part.name}-journal")):
+            with suppress(OSError):
+                left.unlink()
 
 
 def restore(settings: Settings, file: Path) -> int:
@@ -78,13 +79,24 @@ def restore(settings: Settings, file: Path) -> int:
             shutil.copyfileobj(copy, out)
             out.flush()
             os.fsync(out.fileno())
-        os.link(part, place)
+        _put(part, place)
     except OSError as error:
         raise StartRefusedError(f"{place} can't be written: {error.strerror}. Nothing was restored.") from None
     finally:
         with suppress(OSError):
             part.unlink()
     return connected
+
+
+def _put(part: Path, file: Path) -> None:
+    """Give a whole file its name, never another's. Raises OSError."""
+    try:
+        os.link(part, file)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, as on a stick
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        part.replace(file)
 
 
 def _check(file: Path, keys_file: Path, keys: KeyRing) -> int:

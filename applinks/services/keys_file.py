@@ -64,8 +64,11 @@ class KeysFile:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While this one changes the file, no other command does."""
-        folder = os.open(self.path.parent, os.O_RDONLY)
+        """While this one changes the file, no other command does. Raises AppError where its folder can't be read."""
+        try:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+        except OSError as error:
+            raise AppError(f"The folder {self.path.parent} can't be read: {error.strerror}.") from None
         try:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(folder, fcntl.LOCK_EX)
@@ -95,8 +98,8 @@ class KeysFile:
                 os.close(folder)
         except OSError as error:
             raise AppError(
-                f"{self.path} can't be written: {error.strerror}. With --print the new key is printed instead, to be put "
-                "in as the first line by hand."
+                f"{self.path} can't be written: {error.strerror}. A key that keys generate --print prints can be put in "
+                "by hand: docs/operations.md says in which place."
             ) from None
         self.keys = keys
 

@@ -317,6 +317,10 @@ def _to_7(keys: KeyRing) -> None:
         failure = TextField()
 
     database.create_tables([Figure, Told, Alert])
+    # Until now it was never looked at again, whatever became of the keys.
+    database.execute_sql(
+        "UPDATE connection SET next_attempt_at = 0 WHERE state = 'unreadable' AND next_attempt_at IS NULL"
+    )
     _add("administrator", calendar_digest=TextField(constraints=_EMPTY))
     _add(
         "outgoing_link",

@@ -75,9 +75,9 @@ class Rotation:
     def generate(self, actor: Actor) -> str:
         """Put a new key in the first place; returns its ID. Raises AppError where the file can't be written."""
         key = new_encryption_key()
-        with self._file.alone():
+        with self._file.alone(), database.atomic():
+            self._events.record(actor, "key generated", words=key[0])  # first: a file can't be rolled back
             self._file.replace([key, *self._file.read()])
-        self._events.record(actor, "key generated", words=key[0])
         return key[0]
 
     def held(self) -> list[Held]:
@@ -109,12 +109,13 @@ class Rotation:
 
     def drop(self, key_id: str, actor: Actor) -> None:
         """Take a key that nothing is under out of the file. Raises AppError for another."""
-        with self._file.alone():
-            self._drop(key_id)
-        self._events.record(actor, "key dropped", words=key_id)
+        with self._file.alone(), database.atomic():
+            keys = self._file.read()
+            self._check_unused(key_id, keys)
+            self._events.record(actor, "key dropped", words=key_id)
+            self._file.replace([key for key in keys if key[0] != key_id])
 
-    def _drop(self, key_id: str) -> None:
-        keys: list[Key] = self._file.read()
+    def _check_unused(self, key_id: str, keys: list[Key]) -> None:
         if key_id not in dict(keys):
             raise AppError(f"{self._file.path} holds no key {key_id}.")
         if key_id == keys[0][0]:
@@ -125,7 +126,6 @@ class Rotation:
         under_way = (Connection.lease_owner != "") & (Connection.lease_until >= int(self._clock()))
         if Connection.select().where(under_way).exists():
             raise AppError("A refresh is under way, which may need the key still. Try again in a minute.")
-        self._file.replace([key for key in keys if key[0] != key_id])
 
     def record(self, actor: Actor, words: str) -> None:
         """Note in the audit log that it was done."""

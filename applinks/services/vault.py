@@ -120,8 +120,11 @@ class Vault:
         return columns
 
     def _is_another(self, connection: Connection, granted: Granted) -> bool:
-        """Whether a provider has replaced the refresh token that was sent."""
-        return self.refresh_token(connection) != granted.refresh_token
+        """Whether a provider has replaced the refresh token that was sent; one that can't be opened is no use to keep."""
+        try:
+            return self.refresh_token(connection) != granted.refresh_token
+        except UnreadableError:
+            return False
 
     def _is_the_same(self, connection: Connection, granted: Granted) -> bool:
         """Whether a provider has handed out the access token again that is stored already."""

@@ -40,7 +40,8 @@ def judge(failure: Failure, connection: Connection, now: int) -> Verdict:
     match failure:
         case UnreadableError():
             words = "What is stored for this connection can't be opened with the keys that Applinks has."
-            return Verdict(State.UNREADABLE, words, None, unknown)
+            # Nobody is asked: it is looked at again, since its keys may have been put back.
+            return Verdict(State.UNREADABLE, words, SETTINGS_SECONDS, unknown)
         case AddressRefused():
             return Verdict(State.CHECK_SETTINGS, failure.words, SETTINGS_SECONDS, unknown)
         case Refused() if is_final(failure):

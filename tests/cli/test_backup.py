@@ -69,6 +69,19 @@ def test_it_leaves_nothing_where_a_backup_cant_be_written(run: Run, link_id: str
     assert not list(tmp_path.rglob("*copy*"))
 
 
+def test_it_writes_to_a_stick_without_hard_links(
+    run: Run, link_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("applinks.services.backup.os.link", refuse)
+    file = tmp_path / "copy.sqlite3"
+    assert run("backup", str(file)).status == 0
+    assert integrity(file) == "ok"
+    assert sorted(tmp_path.glob("*copy*")) == [file]
+
+
 def test_it_copies_one_moment_while_others_write(run: Run, settings: Settings, tmp_path: Path, link_id: str) -> None:
     """C7: each backup opens, and holds every row up to some moment."""
     stop = threading.Event()

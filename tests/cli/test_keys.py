@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from peewee import TextField
+from peewee import OperationalError, TextField
 
 from applinks import create_app
 from applinks.crypto import KeyRing, Place, new_id
-from applinks.models import TABLES, Connection, Event, Instance, OutgoingLink, database
+from applinks.models import TABLES, Connection, Event, Instance, OutgoingLink, State, database
 from applinks.oauth.answers import Granted
+from applinks.services.events import Events
 from applinks.services.rotation import SEALED
 from applinks.services.vault import Vault
 from applinks.settings import Settings
@@ -21,6 +22,7 @@ from applinks.wiring import Services
 from tests.cli.conftest import Run
 from tests.conftest import Clock, renew
 from tests.processes import Process
+from tests.standin import StandIn
 from tests.visitor import Visitor
 
 pytestmark = pytest.mark.usefixtures("link_id")
@@ -144,7 +146,7 @@ def test_it_changes_nothing_where_the_file_cant_be_written(
     monkeypatch.setattr(Path, "replace", refuse)
     said = run("keys", "generate")
     assert said.status == 1
-    assert "With --print the new key is printed instead" in said.err
+    assert "docs/operations.md says in which place" in said.err
     assert settings.keys_file.read_text() == before
 
 
@@ -179,8 +181,9 @@ def test_it_keeps_everybody_signed_in_until_the_old_key_is_dropped(
     assert seen == [200, 200, 303]
 
 
+@pytest.mark.parametrize("brought", [None, "CANARY-refresh"])
 def test_a_late_grant_writes_back_nothing_that_a_dropped_key_sealed(
-    run: Run, settings: Settings, connect: Callable[..., None], services: Services
+    run: Run, settings: Settings, connect: Callable[..., None], services: Services, brought: str | None
 ) -> None:
     connect()
     (old,) = ids(settings)
@@ -189,9 +192,13 @@ def test_a_late_grant_writes_back_nothing_that_a_dropped_key_sealed(
         assert run("keys", *command).status == 0
     vault = Vault(services.rotation._keys)
     vault._keys._look()
-    vault.store(as_read, Granted("CANARY-token", None, 3600, None), sent_at=1)
-    assert not Connection.get().refresh_token_enc.startswith(f"1.{old}.")
-    assert renew(services) == "refreshed"
+    vault.store(as_read, Granted("CANARY-token", brought, 3600, None), sent_at=1)
+    row = Connection.get()
+    assert f"1.{old}." not in row.refresh_token_enc + row.previous_refresh_token_enc
+    if brought:
+        assert vault.refresh_token(row) == brought
+    else:  # the provider still knows the one that it gave
+        assert renew(services) == "refreshed"
 
 
 def test_it_takes_over_a_file_once_others_may_not_read_it(settings: Settings, link_id: str, services: Services) -> None:
@@ -204,6 +211,58 @@ def test_it_takes_over_a_file_once_others_may_not_read_it(settings: Settings, li
     settings.keys_file.chmod(0o600)
     ring._look()
     assert ring.newest == "another"
+
+
+def test_instances_that_started_before_and_after_know_each_others_sign_ins(
+    app: Flask, ada: Visitor, sign_in_as: Callable[[str], Visitor], run: Run, settings: Settings
+) -> None:
+    assert run("keys", "generate").status == 0
+    later = create_app(settings)
+    here, there = app.test_client(), later.test_client()
+    for before, after in ((ada.client, there), (sign_in_as("bob").client, there)):
+        cookie = before.get_cookie(settings.cookie_name, "127.0.0.1")
+        assert cookie
+        after.set_cookie(settings.cookie_name, cookie.value, domain="127.0.0.1")
+        assert after.get("/links", base_url=settings.base_url).status_code == 200
+    page = there.get("/settings", base_url=settings.base_url).text
+    token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+    cookie = there.get_cookie(settings.cookie_name, "127.0.0.1")
+    assert cookie
+    here.set_cookie(settings.cookie_name, cookie.value, domain="127.0.0.1")
+    form, headers = {"csrf_token": token, "appearance": "dark"}, {"Origin": settings.base_url}
+    sent = here.post("/settings/appearance", data=form, headers=headers, base_url=settings.base_url)
+    assert sent.status_code == 303
+
+
+def test_it_puts_in_no_key_that_it_cant_write_down(
+    run: Run, settings: Settings, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is full or can only be read."""
+    before = settings.keys_file.read_text()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(Events, "record", refuse)
+    said = run("keys", "generate")
+    assert said.status == 1
+    assert "readonly" in said.err
+    assert settings.keys_file.read_text() == before
+
+
+def test_a_connection_comes_back_when_its_keys_do(
+    connect: Callable[..., None], services: Services, provider: StandIn
+) -> None:
+    connect()
+    sealed = Connection.get().refresh_token_enc
+    Connection.update(refresh_token_enc=f"1.gone.{sealed.rpartition('.')[2]}").execute()
+    asked = len(provider.token_requests)
+    assert renew(services) == "refused"
+    row = Connection.get()
+    assert (row.state, row.next_attempt_at is not None) == (State.UNREADABLE, True)
+    assert len(provider.token_requests) == asked
+    Connection.update(refresh_token_enc=sealed).execute()
+    assert renew(services) == "refreshed"
 
 
 @pytest.mark.parametrize("how", ["gone", "foreign", "broken", "open to others"])
