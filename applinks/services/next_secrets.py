@@ -65,16 +65,16 @@ class NextSecrets:
         first, so nothing is said where this can't be stored: the next refusal leads here again.
         """
         stored, now = outgoing.stored, int(self._clock())
-        secret = self._vault.next_client_secret(stored)
         as_read = (OutgoingLink.link == stored.link_id) & (OutgoingLink.client_secret_enc == stored.client_secret_enc)
         as_read &= OutgoingLink.next_client_secret_enc == stored.next_client_secret_enc
-        columns: dict[object, object] = {
-            OutgoingLink.client_secret_enc: self._vault.seal_client_secret(stored.link_id, secret),
-            OutgoingLink.client_secret_set_at: stored.next_client_secret_set_at,
-            OutgoingLink.client_secret_ends_at: stored.next_client_secret_ends_at,
-            **without_next_secret(),
-        }
         with suppress(DatabaseError, InterfaceError), database.atomic():
+            secret = self._vault.next_client_secret(stored)
+            columns: dict[object, object] = {
+                OutgoingLink.client_secret_enc: self._vault.seal_client_secret(stored.link_id, secret),
+                OutgoingLink.client_secret_set_at: stored.next_client_secret_set_at,
+                OutgoingLink.client_secret_ends_at: stored.next_client_secret_ends_at,
+                **without_next_secret(),
+            }
             if OutgoingLink.update(columns).where(as_read).execute() != 1:
                 return
             # A form that was opened before shows when the refused one was to end: it may not be saved over this.

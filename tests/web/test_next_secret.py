@@ -4,9 +4,11 @@ from base64 import b64decode
 from collections.abc import Callable
 
 import pytest
+from peewee import OperationalError
 
 from applinks.models import ApplicationLink, Connection, Event, OutgoingLink, State
 from applinks.services.renewal import Outcome
+from applinks.services.vault import Vault
 from applinks.wiring import Services
 from tests.conftest import CLIENT_SECRET, Clock, renew
 from tests.standin import Asked, StandIn, json_answer
@@ -206,4 +208,22 @@ def test_it_stores_no_secret_for_a_link_that_leads_elsewhere_since(
     late = ada.post("/links/payroll/next-secret", {"client_secret": NEXT, "version": "1"})
     assert late.status_code == 409
     assert "Somebody else has changed this link" in text_of(late)
+    assert OutgoingLink.get().next_client_secret_enc == ""
+
+
+def test_it_loses_no_grant_where_the_secret_cant_be_stored(
+    provider: StandIn, services: Services, waiting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> str:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(Vault, "seal_client_secret", refuse)
+    before = Connection.get()
+    provider.answer(REFUSED)
+    assert renew(services) is Outcome.REFRESHED
+    assert Connection.get().refresh_token_enc != before.refresh_token_enc
+    assert OutgoingLink.get().next_client_secret_enc
+    monkeypatch.undo()
+    provider.answer(REFUSED)
+    assert renew(services) is Outcome.REFRESHED
     assert OutgoingLink.get().next_client_secret_enc == ""
