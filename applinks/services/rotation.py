@@ -122,7 +122,7 @@ class Rotation:
             raise AppError(f"{key_id} is the key that is written with. It can be dropped once another one is.")
         if values := self._under(key_id):
             raise AppError(f"{values} values are still under {key_id}. Run: keys rotate")
-        # A refresh that began before the rotation may write back the refresh token as it read it.
+        # A refresh that began before the rotation opens what it has read with the key of that time.
         under_way = (Connection.lease_owner != "") & (Connection.lease_until >= int(self._clock()))
         if Connection.select().where(under_way).exists():
             raise AppError("A refresh is under way, which may need the key still. Try again in a minute.")

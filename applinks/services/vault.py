@@ -1,9 +1,10 @@
 """The only place that decrypts, and the one that writes tokens: all columns of a grant in one statement."""
 
 import json
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+
+from peewee import TextField
 
 from applinks.crypto import KeyRing, Place, UnreadableError
 from applinks.models import AuthorizationFlow, Connection, OutgoingLink, State
@@ -80,7 +81,7 @@ class Vault:
         if late:
             columns[Connection.next_attempt_at] = sent_at
         elif granted.refresh_token and connection.refresh_token_enc and self._is_another(connection, granted):
-            columns[Connection.previous_refresh_token_enc] = connection.refresh_token_enc
+            columns[Connection.previous_refresh_token_enc] = _sent(connection)
         same_row = (Connection.id == connection.id) & (Connection.generation == connection.generation)
         return bool(Connection.update(columns).where(same_row).execute() == 1)
 
@@ -95,6 +96,7 @@ class Vault:
         untold = refreshable and not granted.life
         columns: dict[object, object] = {
             Connection.access_token_enc: self._seal(connection, "access_token", granted.access_token),
+            Connection.refresh_token_enc: _sent(connection),
             Connection.previous_refresh_token_enc: "",
             Connection.expires_at: None if life is None else sent_at + life,
             Connection.next_attempt_at: next_attempt_at,
@@ -108,11 +110,6 @@ class Vault:
             Connection.lease_until: 0,
             Connection.generation: connection.generation + 1,
         }
-        if connection.refresh_token_enc and not granted.refresh_token:
-            # The one that was sent, sealed anew: its key may have been exchanged since, and dropped; then the row has it.
-            with suppress(UnreadableError):
-                sent = self.refresh_token(connection)
-                columns[Connection.refresh_token_enc] = self._seal(connection, "refresh_token", sent)
         if granted.refresh_token:
             columns[Connection.refresh_token_enc] = self._seal(connection, "refresh_token", granted.refresh_token)
         if granted.scope is not None:
@@ -135,3 +132,9 @@ class Vault:
 
     def _seal(self, connection: Connection, field: str, token: str) -> str:
         return self._keys.seal(token, Place("connection", connection.id, field))
+
+
+def _sent(connection: Connection) -> TextField:
+    """The column of the refresh token that was sent: the row has it under the newest key, whatever key it was read under."""
+    predecessor = connection.refresh_token_enc == connection.previous_refresh_token_enc
+    return Connection.previous_refresh_token_enc if predecessor else Connection.refresh_token_enc
